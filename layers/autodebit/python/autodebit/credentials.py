@@ -1,0 +1,152 @@
+"""The merchant's credentials: one secret, read seldom, parsed once.
+
+Format: the JSON object shown in README's "Keys". Keys come in every spelling that Alipay's dashboard, its SDKs and
+their users produce: PKCS#1 or PKCS#8, with or without armour, with or without line breaks.
+https://docs.antom.com/ac/ref/key_config_en
+"""
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+from autodebit.errors import CredentialsUnavailable, SignatureInvalid
+from autodebit.signature import SignedMessage, verify
+
+MAX_AGE_S = 300
+"""A changed secret is in use everywhere after this time at the latest, without a deployment."""
+
+MIN_AGE_S = 60
+"""A message that does not verify may mean a new key; however many come, they cause one read in this time."""
+
+_ARMOUR = re.compile(r"-----[A-Z ]+-----")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the secret holds, ready for use."""
+
+    client_id: str
+    private_key: RSAPrivateKey
+    private_key_version: str
+    alipay_public_keys: Mapping[str, RSAPublicKey]
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.client_id})"
+
+
+class CredentialsStore:
+    """The credentials of this environment, cached for at most MAX_AGE_S.
+
+    `read_secret` returns the secret's text and raises CredentialsUnavailable.
+    """
+
+    def __init__(self, read_secret: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read_secret = read_secret
+        self._clock = clock
+        self._credentials: Credentials | None = None
+        self._tried_at = 0.0
+
+    def get(self) -> Credentials:
+        """The credentials. Raises CredentialsUnavailable only when there are none from before."""
+        if self._credentials is None or self._clock() - self._tried_at >= MAX_AGE_S:
+            return self._read()
+        return self._credentials
+
+    def authenticate(self, message: SignedMessage, signature_header: str) -> str:
+        """The key version under which `message` proves to be Alipay's to us.
+
+        Raises SignatureInvalid, and CredentialsUnavailable. A message that does not verify makes the secret be read
+        again, at most once in MIN_AGE_S: its key may be newer than what is cached.
+        """
+        try:
+            return self._verify(message, signature_header)
+        except SignatureInvalid:
+            if self._clock() - self._tried_at < MIN_AGE_S:
+                raise
+            self._read()
+            return self._verify(message, signature_header)
+
+    def _verify(self, message: SignedMessage, signature_header: str) -> str:
+        credentials = self.get()
+        if message.client_id != credentials.client_id:
+            raise SignatureInvalid("client id")
+        return verify(message, signature_header, credentials.alipay_public_keys)
+
+    def _read(self) -> Credentials:
+        """Replace the cache; when the secret cannot be had, what is cached goes on being used."""
+        try:
+            credentials = parse_credentials(self._read_secret())
+        except CredentialsUnavailable:
+            if self._credentials is None:
+                raise
+            credentials = self._credentials
+        finally:
+            self._tried_at = self._clock()
+        self._credentials = credentials
+        return credentials
+
+
+def parse_credentials(secret: str) -> Credentials:
+    """The credentials in a secret's text. Raises CredentialsUnavailable, naming the field and never its value."""
+    try:
+        fields = json.loads(secret)
+    except ValueError:
+        raise CredentialsUnavailable("the secret is not JSON") from None
+    public_keys = _field(fields, "alipayPublicKeys", dict)
+    if not public_keys:
+        raise CredentialsUnavailable("alipayPublicKeys holds no key")
+    return Credentials(
+        client_id=_field(fields, "clientId", str),
+        private_key=parse_private_key(_field(fields, "privateKey", str)),
+        private_key_version=_field(fields, "privateKeyVersion", str),
+        alipay_public_keys={
+            version: parse_public_key(key, f"alipayPublicKeys.{version}") for version, key in public_keys.items()
+        },
+    )
+
+
+def _field(fields: Any, name: str, kind: type) -> Any:
+    value = fields.get(name) if isinstance(fields, dict) else None
+    if not isinstance(value, kind) or not value:
+        raise CredentialsUnavailable(f"{name} is missing or is no {'object' if kind is dict else 'string'}")
+    return value
+
+
+def parse_private_key(text: str) -> RSAPrivateKey:
+    """The merchant's RSA key, PKCS#1 or PKCS#8. Raises CredentialsUnavailable."""
+    try:
+        key = load_der_private_key(_der(text), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CredentialsUnavailable("privateKey is no unencrypted RSA key in PKCS#1 or PKCS#8") from None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
+        raise CredentialsUnavailable("privateKey is no RSA key of 2048 bits")
+    return key
+
+
+def parse_public_key(text: Any, name: str = "alipayPublicKeys") -> RSAPublicKey:
+    """One of Alipay's RSA keys. Raises CredentialsUnavailable."""
+    try:
+        key = load_der_public_key(_der(text))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CredentialsUnavailable(f"{name} is no RSA public key") from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
+        raise CredentialsUnavailable(f"{name} is no RSA public key of 2048 bits")
+    return key
+
+
+def _der(text: str) -> bytes:
+    """The bytes inside; armour is dropped, for it is often the wrong one, and so is white space of every kind."""
+    body = _ARMOUR.sub("", text).replace("\\n", "")
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error

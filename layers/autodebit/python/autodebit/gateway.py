@@ -1,0 +1,82 @@
+"""The Antom gateway: signed calls out, verified answers back.
+
+https://docs.antom.com/ac/ams/api_fund
+"""
+
+import re
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from autodebit.credentials import CredentialsStore
+from autodebit.errors import AnswerRefused, CredentialsUnavailable, NotSent, SignatureInvalid
+from autodebit.messages import JsonInvalid, inquiry_body, parse_answer, parse_object, text_at
+from autodebit.signature import SignedMessage, sign
+from autodebit.transport import Transport
+
+TIMEOUT_S = 10.0
+"""Documented for API calls. https://docs.antom.com/ac/tokenized/practice"""
+
+_CODE = re.compile(r"[A-Z_]{1,64}")
+
+
+class AlipayGateway:
+    """`base_url` has no path; plain http is for a simulated gateway on this machine alone (ValueError otherwise)."""
+
+    def __init__(self, base_url: str, credentials: CredentialsStore) -> None:
+        url = urlsplit(base_url.rstrip("/"))
+        local = url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1")
+        if not (url.scheme == "https" or local) or not url.hostname or url.path or url.query:
+            raise ValueError("the gateway's base URL must be https://HOST, or http on a loopback address")
+        self._base_url = f"{url.scheme}://{url.netloc}"
+        self._credentials = credentials
+        self._transport = Transport()
+
+    def pay(self, body: bytes, timeout_s: float) -> dict[str, Any]:
+        """The authentic answer to one call of pay. Raises NotSent, OutcomeUnknown, AnswerRefused."""
+        return self._call("payments/pay", body, timeout_s)
+
+    def inquire(self, payment_request_id: str) -> dict[str, Any]:
+        """The authentic answer to one call of inquiryPayment. Raises as pay does."""
+        return self._call("payments/inquiryPayment", inquiry_body(payment_request_id), TIMEOUT_S)
+
+    def _call(self, endpoint: str, body: bytes, timeout_s: float) -> dict[str, Any]:
+        try:
+            credentials = self._credentials.get()
+        except CredentialsUnavailable as error:
+            raise NotSent("credentials") from error
+        sandbox = "sandbox/" if credentials.client_id.startswith("SANDBOX_") else ""
+        request = SignedMessage(
+            path=f"/ams/{sandbox}api/v1/{endpoint}",
+            client_id=credentials.client_id,
+            time=str(time.time_ns() // 1_000_000),
+            body=body,
+        )
+        headers = {
+            "Content-Type": "application/json; charset=UTF-8",
+            "client-id": request.client_id,
+            "Request-Time": request.time,
+            "Signature": sign(request, credentials.private_key, credentials.private_key_version),
+        }
+        answer_headers, answer = self._transport.post(self._base_url + request.path, body, headers, timeout_s)
+        self._authenticate(request.path, answer_headers, answer)
+        return parse_answer(answer)
+
+    def _authenticate(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        """Raise AnswerRefused unless the answer to a call of `path` is signed by Alipay and meant for us."""
+        if "signature" not in headers:
+            raise AnswerRefused(f"unsigned {_unproved_code(body)}")
+        message = SignedMessage(path, headers.get("client-id", ""), headers.get("response-time", ""), body)
+        try:
+            self._credentials.authenticate(message, headers["signature"])
+        except SignatureInvalid as error:
+            raise AnswerRefused(f"not authentic: {error}") from error
+
+
+def _unproved_code(body: bytes) -> str:
+    """The result code of an unsigned answer, as a hint for the log: INVALID_SIGNATURE speaks of our own key."""
+    try:
+        code = text_at(parse_object(body), "result", "resultCode") or ""
+    except JsonInvalid:
+        code = ""
+    return code if _CODE.fullmatch(code) else "answer"

@@ -1,0 +1,100 @@
+"""The order: one payment attempt, its states, and how it is shown."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """INIT is left once, for one of the others, and never again."""
+
+    INIT = "INIT"
+    SUCCESS = "SUCCESS"
+    FAIL = "FAIL"
+    CANCELLED = "CANCELLED"
+
+
+class Witness(StrEnum):
+    """Who may report a result."""
+
+    PAY = "pay"
+    NOTIFY = "notify"
+    INQUIRY = "inquiry"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Money as it stands on the wire: `value` is a string of digits in the currency's minor unit."""
+
+    currency: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A row of the order table. Times are aware UTC; `payment_expiry_time` is the very string sent to Alipay."""
+
+    payment_request_id: str
+    status: Status
+    amount: Amount
+    reference_order_id: str
+    created_at: datetime
+    payment_expiry_time: str
+
+    # The request it stands for, and the attempt to send it.
+    fingerprint: str
+    pay_body_sha256: str
+    sent_by: str
+    """Token of the POST that may be sending `pay`; each takeover puts its own here."""
+    sent_at: datetime
+    """When that POST took it on."""
+    unsent: bool = False
+    """True: no byte of any `pay` ever left, the next identical request may start afresh."""
+
+    # The polling that watches over it.
+    polling_round: int = 0
+    inquiries: int = 0
+    last_inquiry: str | None = None
+
+    # The result; all None while INIT.
+    settled_by: Witness | None = None
+    settled_at: datetime | None = None
+    settle_token: str | None = None
+    """Token of the attempt whose write settled it: an attempt whose answer was lost recognizes its own write."""
+    payment_id: str | None = None
+    result_code: str | None = None
+    result_message: str | None = None
+    payment_time: str | None = None
+
+    contradictions: frozenset[str] = frozenset()
+    """Authentic messages that contradict the order; a person has to look at them."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When Alipay closes the payment if it is still open."""
+        return datetime.fromisoformat(self.payment_expiry_time)
+
+
+def utc_text(instant: datetime, timespec: str = "seconds") -> str:
+    """An instant as `2026-11-22T09:30:00Z`; fixed width, so texts sort like instants."""
+    return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def order_document(order: Order) -> dict[str, Any]:
+    """The order as the API shows it; what is not known yet is left out."""
+    document = {
+        "paymentRequestId": order.payment_request_id,
+        "status": order.status.value,
+        "paymentAmount": {"currency": order.amount.currency, "value": order.amount.value},
+        "referenceOrderId": order.reference_order_id,
+        "paymentId": order.payment_id,
+        "resultCode": order.result_code,
+        "resultMessage": order.result_message,
+        "settledBy": order.settled_by.value if order.settled_by else None,
+        "createdAt": utc_text(order.created_at),
+        "expiresAt": utc_text(order.expires_at),
+        "settledAt": utc_text(order.settled_at) if order.settled_at else None,
+        "paymentTime": order.payment_time,
+    }
+    return {name: value for name, value in document.items() if value is not None}

@@ -1,0 +1,55 @@
+"""The polling schedule and the promise that an INIT order is always going to be looked at again.
+
+Every INIT order that may have reached Alipay carries `lookAt`: the instant at which somebody who is alive will have
+looked at it. Whoever looks moves it on. The sweep takes over each order whose `lookAt` has passed, whoever died.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+SENDING_S = 29
+"""API Gateway hangs up after 29 s, and the function ends with it: an older attempt to send is no longer running.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+"""
+
+GRACE_S = 60
+"""How late a look may be before the sweep calls it overdue: the inquiry's own retries take about half a minute."""
+
+INIT_ALARM_S = 15 * 60
+"""Alipay's result is due after 1 minute, by one page after 14: later than this a person should know.
+
+https://docs.antom.com/ac/scantopay/pay
+"""
+
+
+def parse_schedule(text: str) -> tuple[int, ...]:
+    """The waits between looks, in whole seconds, from `3,3,6`. Raises ValueError if it is no such list."""
+    waits = tuple(int(wait) for wait in text.split(","))
+    if any(wait < 3 for wait in waits):
+        raise ValueError("waits are at least 3 s: Alipay asks for no more than one inquiry in 3 s")
+    return waits
+
+
+def next_wait(inquiries_made: int, schedule: Sequence[int]) -> int | None:
+    """Seconds until the next inquiry; None when the schedule is spent and a person takes over."""
+    return schedule[inquiries_made] if inquiries_made < len(schedule) else None
+
+
+def execution_name(payment_request_id: str, polling_round: int) -> str:
+    """The name of the execution that polls this order in this round: a second start finds the first.
+
+    At most 64 characters, a hyphen and a number: within the 80 that Step Functions allows. Two orders never share
+    one, since the round follows the last hyphen.
+    """
+    return f"{payment_request_id}-{polling_round}"
+
+
+def first_look(sent_at: datetime) -> datetime:
+    """When an order just opened must have found a watcher: as soon as its POST can no longer be running."""
+    return sent_at + timedelta(seconds=SENDING_S + 1)
+
+
+def following_look(now: datetime, wait_s: int) -> datetime:
+    """When the look after a wait of `wait_s` counts as overdue."""
+    return now + timedelta(seconds=wait_s + GRACE_S)

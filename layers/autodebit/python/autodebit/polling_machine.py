@@ -1,0 +1,55 @@
+"""Starting the executions that poll: the state machine in `functions/polling.asl.json`.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+import json
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from autodebit.errors import AutodebitError
+from autodebit.polling import execution_name
+
+
+class PollingFault(AutodebitError):
+    """Step Functions did not answer in time or refused; an execution may have started or not."""
+
+
+class PollingMachine:
+    """`first_wait_s` is the schedule's first wait."""
+
+    def __init__(self, state_machine_arn: str, first_wait_s: int) -> None:
+        self._arn = state_machine_arn
+        self._first_wait_s = first_wait_s
+        # One try, 3 s at most: who waits for it has little time left, and the sweep makes up for it.
+        config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+        self._client: Any = boto3.client("stepfunctions", config=config)
+
+    def start(self, payment_request_id: str, polling_round: int) -> bool:
+        """Have the order polled. True: it is, by this start or by an earlier one of the same round. False: the round's
+        name is taken, by an execution that has ended or has an older schedule. Raises PollingFault.
+        """
+        message = {"paymentRequestId": payment_request_id, "inquiry": 0, "waitSeconds": self._first_wait_s}
+        try:
+            self._client.start_execution(
+                stateMachineArn=self._arn,
+                name=execution_name(payment_request_id, polling_round),
+                input=json.dumps(message),
+            )
+        except self._client.exceptions.ExecutionAlreadyExists:
+            return False
+        except (BotoCoreError, ClientError) as error:
+            raise PollingFault(type(error).__name__) from error
+        return True
+
+    def is_running(self, payment_request_id: str, polling_round: int) -> bool:
+        """Whether that round's execution, which exists, has not ended. Raises PollingFault."""
+        name = execution_name(payment_request_id, polling_round)
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{name}"
+        try:
+            return bool(self._client.describe_execution(executionArn=arn)["status"] == "RUNNING")
+        except (BotoCoreError, ClientError) as error:
+            raise PollingFault(type(error).__name__) from error

@@ -1,0 +1,56 @@
+"""Log lines, one a fact, and the metrics that alarms and dashboards hold on to.
+
+Metrics travel in log lines (CloudWatch's embedded metric format). Their one dimension is `service`, the stack's name,
+so that the template can name them; PaymentSettled also carries who settled it, and as what.
+"""
+
+import warnings
+
+from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+from autodebit.errors import AnswerRefused, GatewayError, NotSent
+from autodebit.order import Order
+
+NAMESPACE = "autodebit"
+
+logger = Logger(log_uncaught_exceptions=False)
+metrics = Metrics(namespace=NAMESPACE)
+# An invocation that has nothing to count is the usual case.
+warnings.filterwarnings("ignore", "No application metrics to publish", UserWarning)
+
+
+def count(name: str, value: int = 1) -> None:
+    """Add to a metric of this invocation."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def call_failed(call: str, error: GatewayError) -> None:
+    """A call to Alipay brought no authentic answer; what somebody has to mend is counted where an alarm hears it."""
+    logger.warning("call without answer", call=call, reason=error.reason, sent=not isinstance(error, NotSent))
+    if isinstance(error, AnswerRefused) or error.reason == "certificate":
+        count("AnswerRefused")
+    elif error.reason == "credentials":
+        count("Fault")
+    else:
+        count("NoAnswer")
+
+
+def settled(order: Order) -> None:
+    """An order left INIT by this invocation's write."""
+    if order.settled_by is None or order.settled_at is None:
+        raise ValueError("the order is not settled")
+    seconds = (order.settled_at - order.sent_at).total_seconds()
+    logger.info(
+        "payment settled",
+        paymentRequestId=order.payment_request_id,
+        paymentId=order.payment_id,
+        status=order.status.value,
+        settledBy=order.settled_by.value,
+        resultCode=order.result_code,
+        secondsInInit=round(seconds, 3),
+    )
+    metrics.add_metric(name="SecondsInInit", unit=MetricUnit.Seconds, value=seconds)
+    with single_metric(name="PaymentSettled", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        metric.add_dimension(name="settledBy", value=order.settled_by.value)
+        metric.add_dimension(name="status", value=order.status.value)
