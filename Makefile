@@ -1,0 +1,40 @@
+# autodebit on one machine. Everything is installed under .local/, from package registries, by local/setup.py.
+
+PYTHON ?= python3.13
+DEV := .local/venvs/dev/bin
+
+.PHONY: setup demo test up down check fix lock
+.DEFAULT_GOAL := test
+
+setup:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+		echo "autodebit needs Python 3.13, and '$(PYTHON)' is none."; \
+		echo "Install it (pyenv install 3.13, or uv python install 3.13), or say where it is: make PYTHON=/path/to/python3.13 ..."; \
+		exit 1; }
+	@$(PYTHON) local/setup.py
+
+demo: setup
+	@$(DEV)/python local/demo.py
+
+test: setup check
+	$(DEV)/pytest
+
+up: setup
+	@$(DEV)/python local/stack.py up
+
+down:
+	@if [ -x $(DEV)/python ]; then $(DEV)/python local/stack.py down; else echo "  nothing was running"; fi
+
+check: setup
+	$(DEV)/ruff format --check .
+	$(DEV)/ruff check .
+	$(DEV)/mypy
+	PATH="$$PWD/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venvs/sam/bin/sam validate --lint
+
+fix: setup
+	$(DEV)/ruff format .
+	$(DEV)/ruff check --fix .
+
+lock: setup
+	cd layers/dependencies && ../../.local/venvs/uv-*/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--no-emit-index-url --python-version 3.13 ../../requirements.txt --output-file requirements.txt

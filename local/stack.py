@@ -1,0 +1,360 @@
+"""The local stack: the emulator, the simulated Alipay, and the template deployed to them by the real SAM CLI.
+
+    .local/venvs/dev/bin/python local/stack.py up|down
+
+The variables it reads are in README's "On one machine". Everything it writes is under .local/.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+VENVS = ROOT / ".local" / "venvs"
+STACK_NAME = "autodebit"
+REGION = "us-east-1"
+API_ID = "autodebit"
+"""Pinned by the tag in samconfig.toml: what notifications are signed over must be known before the API exists."""
+
+
+class StackFailed(Exception):
+    """What is wrong and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What differs from run to run. `directory` holds the run's files; `gateway_url` None is the simulated Alipay."""
+
+    directory: Path
+    port: int = 4566
+    gateway_url: str | None = None
+    credentials: Path | None = None
+    time_scale: float = 1.0
+    notify_scale: float = 1.0
+    emulator_variables: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.endpoint}/_aws/execute-api/{API_ID}/v1"
+
+
+def choices_from(environment: dict[str, str]) -> Choices:
+    """The choices in the variables that README names. Raises StackFailed, naming the variable."""
+    gateway_url = environment.get("ALIPAY_GATEWAY_URL") or None
+    credentials = Path(environment["ALIPAY_CREDENTIALS"]).absolute() if environment.get("ALIPAY_CREDENTIALS") else None
+    if gateway_url:
+        url = urlsplit(gateway_url)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1")):
+            raise StackFailed("ALIPAY_GATEWAY_URL must be https, or http on a loopback address")
+    if credentials and not credentials.is_file():
+        raise StackFailed(f"ALIPAY_CREDENTIALS: there is no file {credentials}")
+    if credentials and not gateway_url:
+        raise StackFailed(
+            "ALIPAY_CREDENTIALS needs ALIPAY_GATEWAY_URL: the simulated Alipay cannot sign with the key that belongs "
+            "to your alipayPublicKeys"
+        )
+    try:
+        port = int(environment.get("AWS_EMULATOR_PORT") or 4566)
+        time_scale = float(environment.get("INQUIRY_TIME_SCALE") or 1)
+    except ValueError:
+        raise StackFailed("AWS_EMULATOR_PORT and INQUIRY_TIME_SCALE must be numbers") from None
+    if not 0 < port < 65536 or not 0 <= time_scale < float("inf"):
+        raise StackFailed("AWS_EMULATOR_PORT must be a port, INQUIRY_TIME_SCALE a number from 0")
+    return Choices(ROOT / ".local", port, gateway_url, credentials, time_scale)
+
+
+def up(choices: Choices) -> dict[str, Any]:
+    """Start everything afresh and deploy; what is written to stack.json is returned. Raises StackFailed."""
+    down(choices.directory)
+    _check_port(choices.port)
+    run = choices.directory / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    try:
+        alipay_url = None
+        credentials = choices.credentials
+        if not choices.gateway_url:
+            _say("starting the simulated Alipay")
+            alipay_url, credentials = _start_alipay(run, choices)
+        elif not credentials:
+            credentials = _make_keys(run)[1]
+        _say("starting the AWS emulator")
+        _start_emulator(run, choices)
+        secret_arn = _store_secret(choices, credentials)
+        _say("sam build")
+        build(run)
+        _say("sam deploy")
+        outputs = _deploy(run, choices, choices.gateway_url or alipay_url or "", secret_arn)
+    except BaseException:
+        down(choices.directory)
+        raise
+    stack = {
+        "apiUrl": choices.api_url,
+        "notifyUrl": f"{choices.api_url}/notifications/payment",
+        "awsEndpointUrl": choices.endpoint,
+        "region": REGION,
+        "ordersTable": outputs["OrdersTable"],
+        "pollingStateMachineArn": outputs["PollingStateMachineArn"],
+        "stackName": STACK_NAME,
+        "credentials": str(credentials),
+        "credentialsSecret": secret_arn,
+    }
+    if alipay_url:
+        stack["alipayUrl"] = alipay_url
+    _write(choices.directory / "stack.json", stack)
+    return stack
+
+
+def down(directory: Path) -> bool:
+    """Stop what runs of the stack in this directory; whether anything did."""
+    stopped = False
+    for pid_file in sorted((directory / "run").glob("*.pid")):
+        stopped |= _stop(int(pid_file.read_text()))
+        pid_file.unlink()
+    (directory / "stack.json").unlink(missing_ok=True)
+    return stopped
+
+
+def aws(endpoint: str, service: str) -> Any:
+    """A client of the emulator, as its root user."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StackFailed(
+                f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT=4577 make up"
+            ) from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _make_keys(run: Path) -> tuple[Path, Path]:
+    keys, secret = run / "alipay-keys.json", run / "secret.json"
+    script = ROOT / "local" / "alipay" / "keys.py"
+    _check([VENVS / "alipay/bin/python", script, "--keys", keys, "--secret", secret], run / "keys.log")
+    return keys, secret
+
+
+def _start_alipay(run: Path, choices: Choices) -> tuple[str, Path]:
+    keys, secret = _make_keys(run)
+    port = _free_port()
+    server = ROOT / "local" / "alipay" / "server.py"
+    command = [VENVS / "alipay/bin/python", server, "--port", port, "--keys", keys]
+    _start("alipay", [*command, "--notify-scale", choices.notify_scale], dict(os.environ), run)
+    _wait_for(f"http://127.0.0.1:{port}/_sim/health", "alipay", run)
+    return f"http://127.0.0.1:{port}", secret
+
+
+def _start_emulator(run: Path, choices: Choices) -> None:
+    (run / "tmp").mkdir()
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": os.environ.get("HOME", "/"),
+        "TMPDIR": str(run / "tmp"),
+        "EMULATOR_PORT": str(choices.port),
+        "EMULATOR_REGION": REGION,
+        "EMULATOR_WAIT_SCALE": str(choices.time_scale),
+        **dict(choices.emulator_variables),
+    }
+    _start("emulator", [VENVS / "emulator/bin/python", ROOT / "local/emulator/emulator.py"], environment, run)
+    _wait_for(f"{choices.endpoint}/_ministack/health", "emulator", run)
+
+
+def _store_secret(choices: Choices, credentials: Path | None) -> str:
+    assert credentials
+    secrets = aws(choices.endpoint, "secretsmanager")
+    created = secrets.create_secret(Name="autodebit/credentials", SecretString=credentials.read_text())
+    return str(created["ARN"])
+
+
+def build(run: Path) -> None:
+    """`sam build` for this machine's architecture."""
+    overrides = ["--parameter-overrides", f"Architecture={_architecture()}"]
+    _check([VENVS / "sam/bin/sam", "build", "--cached", "--parallel", *overrides], run / "sam-build.log", _sam())
+
+
+def _deploy(run: Path, choices: Choices, gateway_url: str, secret_arn: str) -> dict[str, str]:
+    overrides = {
+        "AlipayGatewayUrl": gateway_url,
+        "CredentialsSecret": secret_arn,
+        "PublicBaseUrl": choices.api_url,
+        "ApiAuth": "NONE",
+        "Architecture": _architecture(),
+    }
+    command = [VENVS / "sam/bin/sam", "deploy", "--config-env", "local", "--parameter-overrides"]
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    _check(
+        [*command, *(f"{name}={value}" for name, value in overrides.items())],
+        run / "sam-deploy.log",
+        # The poll delay is SAM's wait between two looks at the stack: seconds on AWS, too long here.
+        _sam() | credentials | {"AWS_ENDPOINT_URL": choices.endpoint, "SAM_CLI_POLL_DELAY": "0.2"},
+    )
+    stack = aws(choices.endpoint, "cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _architecture() -> str:
+    return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+
+
+def _sam() -> dict[str, str]:
+    """SAM's environment: its own Python 3.13, with pip, is the one that builds."""
+    return {
+        **os.environ,
+        "PATH": f"{VENVS / 'sam/bin'}:{os.environ['PATH']}",
+        "PYTHON": str(VENVS / "sam/bin/python"),
+        "SAM_CLI_TELEMETRY": "0",
+    }
+
+
+def _start(name: str, command: list[Any], environment: dict[str, str], run: Path) -> None:
+    """Start a program of its own session, attached to nothing but its log."""
+    with (run / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    (run / f"{name}.pid").write_text(str(process.pid))
+
+
+def _wait_for(url: str, name: str, run: Path, timeout_s: float = 30) -> None:
+    pid = int((run / f"{name}.pid").read_text())
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and _runs(pid):
+        try:
+            if requests.get(url, timeout=1).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise StackFailed(f"{name} did not start:\n{(run / f'{name}.log').read_text()[-2000:]}")
+
+
+def _check(command: list[Any], log: Path, environment: dict[str, str] | None = None) -> None:
+    with log.open("w") as output:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode:
+        words = " ".join(Path(str(command[0])).name if i == 0 else str(word) for i, word in enumerate(command[:2]))
+        raise StackFailed(f"{words} failed; the end of {log}:\n{log.read_text()[-3000:]}")
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process lives; one of our own that has ended is laid to rest first."""
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _stop(pid: int) -> bool:
+    """End a program and everything it started."""
+    if not _runs(pid):
+        return False
+    for sign, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(pid, sign)
+        except ProcessLookupError:
+            return True
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if not _runs(pid):
+                return True
+            time.sleep(0.05)
+    return True
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+HOW_TO_PAY = """
+The stack is up: .local/stack.json says where. Pay with
+
+  curl -i {apiUrl}/payments -H 'Content-Type: application/json' -d '{{
+    "paymentRequestId": "first-1",
+    "order": {{"referenceOrderId": "1", "orderDescription": "Monthly cinema pass",
+              "orderAmount": {{"currency": "HKD", "value": "1990"}}}},
+    "paymentAmount": {{"currency": "HKD", "value": "1990"}},
+    "paymentMethod": {{"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:paid:1"}},
+    "settlementStrategy": {{"settlementCurrency": "USD"}}}}'
+
+  curl {apiUrl}/payments/first-1
+
+{token_note}Logs: .local/run/*.log, and the functions' in the emulator's CloudWatch. Stop it with `make down`.
+"""
+
+TOKEN_NOTE = """The token tells the simulated Alipay what to do: sim:declined:1, sim:unknown-then-notified:1,
+sim:unknown-then-inquired:1, sim:no-answer:1, sim:never:1, sim:forged:1.
+"""
+
+
+def main() -> None:
+    command = sys.argv[1] if len(sys.argv) == 2 else ""
+    if command == "up":
+        stack = up(choices_from(dict(os.environ)))
+        print(HOW_TO_PAY.format(**stack, token_note=TOKEN_NOTE if "alipayUrl" in stack else ""))
+    elif command == "down":
+        print("  stopped" if down(ROOT / ".local") else "  nothing was running")
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StackFailed as error:
+        raise SystemExit(f"failed: {error}") from None
