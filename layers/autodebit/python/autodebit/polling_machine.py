@@ -4,10 +4,9 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecutio
 """
 
 import json
+from functools import cached_property
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autodebit.errors import AutodebitError
@@ -24,9 +23,16 @@ class PollingMachine:
     def __init__(self, state_machine_arn: str, first_wait_s: int) -> None:
         self._arn = state_machine_arn
         self._first_wait_s = first_wait_s
+
+    @cached_property
+    def _client(self) -> Any:
+        # Imported and built when polling starts: most payments are settled by pay, and their cold start is shorter.
+        import boto3
+        from botocore.config import Config
+
         # One try, 3 s at most: who waits for it has little time left, and the sweep makes up for it.
         config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-        self._client: Any = boto3.client("stepfunctions", config=config)
+        return boto3.client("stepfunctions", config=config)
 
     def start(self, payment_request_id: str, polling_round: int) -> bool:
         """Have the order polled. True: it is, by this start or by an earlier one of the same round. False: the round's
