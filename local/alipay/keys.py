@@ -39,9 +39,7 @@ def write_private(path: Path, content: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make fresh keys for the simulated Alipay and its merchant.")
-    parser.add_argument(
-        "--client-id", default="5Y00SIMULATED0000", help="SANDBOX_... means the sandbox paths"
-    )
+    parser.add_argument("--client-id", default="5Y00SIMULATED0000", help="SANDBOX_... means the sandbox paths")
     parser.add_argument("--keys", type=Path, required=True, help="where the simulated Alipay's keys go")
     parser.add_argument("--secret", type=Path, required=True, help="where the merchant's credentials go")
     options = parser.parse_args()

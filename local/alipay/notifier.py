@@ -56,9 +56,7 @@ class Delivery:
 
 
 class Notifier:
-    def __init__(
-        self, wallet: Wallet, ledger: Ledger, keys: Keys, timetable: Timetable, scale: float
-    ) -> None:
+    def __init__(self, wallet: Wallet, ledger: Ledger, keys: Keys, timetable: Timetable, scale: float) -> None:
         self._wallet = wallet
         self._ledger = ledger
         self._keys = keys
@@ -146,8 +144,8 @@ class Notifier:
         payment.notifications_lost += 1
         self._ledger.notification(
             {
-                **{"at": time.time(), "paymentRequestId": payment.payment_request_id, "attempt": number + 1},
-                **{"lost": True, "status": None, "acknowledged": False, "answer": "", "error": ""},
+                "at": time.time(), "paymentRequestId": payment.payment_request_id, "attempt": number + 1,
+                "lost": True, "status": None, "acknowledged": False, "answer": "", "error": "",
             }
         )
         self._ledger.event("notificationLost", payment.payment_request_id, attempt=number + 1)
@@ -234,11 +232,7 @@ class Notifier:
         document |= message.get("set", {})
         for name in message.get("omit", ()):
             document.pop(name, None)
-        return (
-            json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-            .replace("/", "\\/")
-            .encode("utf-8")
-        )
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode("utf-8")
 
 
 def signed_path(url: SplitResult) -> str:

@@ -14,8 +14,8 @@ _PARTY = {"firstName": 32, "middleName": 32, "lastName": 32, "fullName": 128}
 _ADDRESS = {"region!": 2, "state": 8, "city": 32, "address1": 256, "address2": 256, "zipCode": 32}
 _AMOUNT = {"currency!": 3, "value!": 16}
 _ENV = {
-    **{"terminalType!": 64, "osType": 64, "userAgent": 1024, "deviceTokenId": 64, "clientIp": 64},
-    **{"cookieId": 64, "extendInfo": 2048},
+    "terminalType!": 64, "osType": 64, "userAgent": 1024, "deviceTokenId": 64, "clientIp": 64,
+    "cookieId": 64, "extendInfo": 2048,
 }
 
 # Field -> greatest length in characters, or the fields of an object, or [of each item]; `!` means required.
@@ -30,18 +30,18 @@ _PAY: Json = {
         "orderAmount!": _AMOUNT,
         "goods": [
             {
-                **{"referenceGoodsId!": 64, "goodsName!": 256, "goodsCategory": 64},
-                **{"goodsUnitAmount": _AMOUNT, "goodsQuantity": 16},
+                "referenceGoodsId!": 64, "goodsName!": 256, "goodsCategory": 64,
+                "goodsUnitAmount": _AMOUNT, "goodsQuantity": 16,
             }
         ],
         "buyer": {"referenceBuyerId": 64, "buyerName": _PARTY, "buyerPhoneNo": 24, "buyerEmail": 64},
         "shipping": {
-            **{"shippingName": _PARTY, "shippingAddress": _ADDRESS},
-            **{"shippingCarrier": 128, "shippingPhoneNo": 16},
+            "shippingName": _PARTY, "shippingAddress": _ADDRESS,
+            "shippingCarrier": 128, "shippingPhoneNo": 16,
         },
         "merchant": {
-            **{"referenceMerchantId!": 32, "merchantMCC": 32, "merchantName": 256},
-            **{"merchantDisplayName": 64, "merchantAddress": _ADDRESS},
+            "referenceMerchantId!": 32, "merchantMCC": 32, "merchantName": 256,
+            "merchantDisplayName": 64, "merchantAddress": _ADDRESS,
         },
         "env": _ENV,
     },
@@ -157,11 +157,7 @@ def _faults(given: Any, rules: Json, path: str) -> Iterator[str]:
 def _check_amount(amount: Json, where: str, least: int) -> None:
     """Minor units as ASCII digits; rupiah are written with two decimals and must be whole."""
     value, currency = amount["value"], amount["currency"]
-    if (
-        not re.fullmatch(r"[0-9]{1,16}", value)
-        or int(value) < least
-        or not re.fullmatch(r"[A-Z]{3}", currency)
-    ):
+    if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) < least or not re.fullmatch(r"[A-Z]{3}", currency):
         raise PayRefused("PARAM_ILLEGAL", f"{where} is not an amount.")
     if currency == "IDR" and int(value) % 100:
         raise PayRefused("PARAM_ILLEGAL", f"{where} must be whole rupiah.")

@@ -167,9 +167,7 @@ def _result(given: Mapping[str, Any]) -> Result:
     codes = {"SUCCESS": "SUCCESS", "FAIL": "PROCESS_FAIL", "CANCELLED": "ORDER_IS_CANCELED"}
     if status not in FINAL and status != "PROCESSING":
         raise PlanInvalid(f"unknown result status: {status!r}")
-    return Result(
-        status, given.get("code", codes.get(status, "PAYMENT_IN_PROCESS")), float(given.get("after", 0))
-    )
+    return Result(status, given.get("code", codes.get(status, "PAYMENT_IN_PROCESS")), float(given.get("after", 0)))
 
 
 def _notify_plan(given: Any) -> NotifyPlan:

@@ -178,9 +178,7 @@ class Handler(BaseHTTPRequestHandler):
         told = answers.send(self, alipay.keys, reply)
         entry["answered"] = told
         if call:
-            alipay.ledger.event(
-                f"{call}Answered", payment_request_id, **{k: v for k, v in told.items() if k != "at"}
-            )
+            alipay.ledger.event(f"{call}Answered", payment_request_id, **{k: v for k, v in told.items() if k != "at"})
 
     def _call(self) -> str:
         match = _API_PATH.fullmatch(self.path)
@@ -251,8 +249,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise NotFound
             sent = alipay.notifier.send(payment, given, attempt=0)
             return {
-                **{"status": sent.status, "body": sent.body, "error": sent.error},
-                **{"acknowledged": sent.acknowledged},
+                "status": sent.status, "body": sent.body, "error": sent.error,
+                "acknowledged": sent.acknowledged,
             }
         if path == "/_sim/dark":
             alipay.wallet.dark = bool(given.get("on", True))
@@ -285,12 +283,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4580, help="0 takes any free port and prints it")
     parser.add_argument("--keys", type=Path, required=True, help="the keys file that keys.py makes")
-    parser.add_argument(
-        "--notify-scale", type=float, default=1.0, help="scales the waits between redeliveries"
-    )
-    parser.add_argument(
-        "--ledger", type=Path, help="appends every event to this file, one JSON object a line"
-    )
+    parser.add_argument("--notify-scale", type=float, default=1.0, help="scales the waits between redeliveries")
+    parser.add_argument("--ledger", type=Path, help="appends every event to this file, one JSON object a line")
     parser.add_argument("--tls-cert", type=Path, help="serve HTTPS with this certificate")
     parser.add_argument("--tls-key", type=Path, help="the certificate's private key")
     options = parser.parse_args()

@@ -30,9 +30,7 @@ ACKNOWLEDGEMENT = {"result": {"resultCode": "SUCCESS", "resultStatus": "S", "res
 
 JSON_TYPE = "application/json;charset=UTF-8"
 
-_ALIPAY_ZONE = timezone(
-    timedelta(hours=-8)
-)  # the offset of the documented samples; readers must compare instants
+_ALIPAY_ZONE = timezone(timedelta(hours=-8))  # the offset of the documented samples; readers must compare instants
 
 
 class _ParsedOnce:
@@ -173,9 +171,7 @@ def sealed(keys: Keys, seal: str, path: str, client_id: str, time: str, body: by
     """The signature under `seal`: `signed` by Alipay, by `otherkey`, or random bytes (`badsig`)."""
     if seal == "badsig":
         return quote_plus(base64.b64encode(secrets.token_bytes(256)).decode())
-    return sign(
-        path, client_id, time, body, other_private_key() if seal == "otherkey" else keys.alipay_private_key
-    )
+    return sign(path, client_id, time, body, other_private_key() if seal == "otherkey" else keys.alipay_private_key)
 
 
 def response_headers(keys: Keys, seal: str, path: str, body: bytes) -> dict[str, str]:

@@ -55,9 +55,7 @@ class Merchant:
         value = dict(part.strip().split("=", 1) for part in header.split(","))["signature"]
         content = f"POST {path}\n{headers['client-id']}.{headers[time_header]}.".encode() + body
         try:
-            self._alipay.verify(
-                base64.b64decode(unquote(value)), content, padding.PKCS1v15(), hashes.SHA256()
-            )
+            self._alipay.verify(base64.b64decode(unquote(value)), content, padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             return False
         return True
@@ -175,9 +173,7 @@ def console() -> list[str]:
 @pytest.fixture(scope="module")
 def merchant(keys: tuple[Path, Path], console: list[str]) -> Iterator[Merchant]:
     """One simulator for all tests, with redeliveries a thousand times faster than documented."""
-    process, url = start(
-        keys[0], "--notify-scale", "0.001", "--ledger", str(keys[0].with_name("ledger.jsonl"))
-    )
+    process, url = start(keys[0], "--notify-scale", "0.001", "--ledger", str(keys[0].with_name("ledger.jsonl")))
     yield Merchant(url, json.loads(keys[1].read_text()))
     process.terminate()
     output, _ = process.communicate(timeout=10)
@@ -248,10 +244,7 @@ def test_a_body_changed_after_signing_is_rejected(merchant: Merchant) -> None:
     other = merchant.signature("/ams/api/v1/payments/pay", "1795339800412", b"{}")
     header = f"algorithm=RSA256,keyVersion=1,signature={other}"
     assert rejection(merchant.call("pay", request, Signature=header)) == "INVALID_SIGNATURE"
-    assert (
-        requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=5).status_code
-        == 404
-    )
+    assert requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=5).status_code == 404
 
 
 def test_sha1_is_rejected_though_the_sdk_would_take_it(merchant: Merchant) -> None:
@@ -302,9 +295,7 @@ def test_only_post_is_served(merchant: Merchant) -> None:
         {"metadata": True},
     ],
 )
-def test_an_illegal_parameter_is_refused_with_a_signature(
-    merchant: Merchant, changed: dict[str, Any]
-) -> None:
+def test_an_illegal_parameter_is_refused_with_a_signature(merchant: Merchant, changed: dict[str, Any]) -> None:
     assert outcome(merchant.answer("pay", payment(**changed))) == ("F", "PARAM_ILLEGAL")
 
 
@@ -342,9 +333,7 @@ def test_a_repeated_payment_returns_the_same_result(merchant: Merchant) -> None:
         {"paymentMethod": {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "another"}},
     ],
 )
-def test_another_payment_under_the_same_id_is_inconsistent(
-    merchant: Merchant, changed: dict[str, Any]
-) -> None:
+def test_another_payment_under_the_same_id_is_inconsistent(merchant: Merchant, changed: dict[str, Any]) -> None:
     request = payment()
     merchant.answer("pay", request)
     assert outcome(merchant.answer("pay", request | changed)) == ("F", "REPEAT_REQ_INCONSISTENT")
@@ -424,9 +413,7 @@ def test_a_plan_with_a_mistake_is_refused(merchant: Merchant) -> None:
         {"notify": "loud"},
     ]
     for plan in mistakes:
-        response = requests.post(
-            f"{merchant.url}/_sim/plans", json={"paymentRequestId": "x", "plan": plan}, timeout=5
-        )
+        response = requests.post(f"{merchant.url}/_sim/plans", json={"paymentRequestId": "x", "plan": plan}, timeout=5)
         assert response.status_code == 400
 
 
@@ -447,9 +434,7 @@ def test_a_cut_connection(merchant: Merchant, behaviour: str, debits: int) -> No
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
 def test_an_answer_that_never_ends(merchant: Merchant, behaviour: str) -> None:
     request = payment()
-    merchant.plan(
-        request["paymentRequestId"], pay=behaviour, result={"status": "FAIL", "code": "RISK_REJECT"}
-    )
+    merchant.plan(request["paymentRequestId"], pay=behaviour, result={"status": "FAIL", "code": "RISK_REJECT"})
     with pytest.raises(requests.RequestException):
         merchant.call("pay", request, timeout=0.3)  # the drip is slower than that too
     assert merchant.ledger(request["paymentRequestId"])["status"] == "FAIL"
@@ -593,9 +578,7 @@ def test_inquiries_that_tell_nothing_or_lies(merchant: Merchant) -> None:
 # Notifications
 
 
-def test_a_notification_is_signed_and_sent_once_when_acknowledged(
-    merchant: Merchant, receiver: Receiver
-) -> None:
+def test_a_notification_is_signed_and_sent_once_when_acknowledged(merchant: Merchant, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.answer("pay", request)
     until(lambda: merchant.ledger(request["paymentRequestId"])["notifications"]["acknowledgedAt"] is not None)
@@ -636,9 +619,7 @@ def test_the_first_ones_get_lost(merchant: Merchant, receiver: Receiver) -> None
     assert [entry["lost"] for entry in sent[:2]] == [True, True]
 
 
-def test_a_forged_success_comes_first_and_the_real_failure_later(
-    merchant: Merchant, receiver: Receiver
-) -> None:
+def test_a_forged_success_comes_first_and_the_real_failure_later(merchant: Merchant, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.plan(
         request["paymentRequestId"],
@@ -648,9 +629,7 @@ def test_a_forged_success_comes_first_and_the_real_failure_later(
     )
     merchant.answer("pay", request)
     until(lambda: len(receiver.arrived) == 4)
-    genuine = [
-        merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in receiver.arrived
-    ]
+    genuine = [merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in receiver.arrived]
     kinds = [(body["notifyType"], *outcome(body)) for body in receiver.bodies()]
     told = set(zip(genuine[:2], kinds[:2], strict=True))
     assert told == {
@@ -679,9 +658,7 @@ def test_a_notification_on_demand_with_everything_wrong(merchant: Merchant, rece
     merchant.control("notify", paymentRequestId=payment_request_id, alterByte=True, headers={"X-Odd": "1"})
     merchant.control("notify", paymentRequestId=payment_request_id, encoding="plain", set={"more": "x"})
     assert merchant.control("notify", paymentRequestId=payment_request_id)["acknowledged"] is True
-    verified = [
-        merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in receiver.arrived
-    ]
+    verified = [merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in receiver.arrived]
     assert verified == [False, False, False, True, True]
     assert receiver.arrived[1][2].get("Signature") is None
     assert receiver.bodies()[1]["paymentAmount"]["value"] == "1"
@@ -691,9 +668,7 @@ def test_a_notification_on_demand_with_everything_wrong(merchant: Merchant, rece
 # The ledger
 
 
-def test_requests_are_remembered_without_the_access_token(
-    merchant: Merchant, keys: tuple[Path, Path]
-) -> None:
+def test_requests_are_remembered_without_the_access_token(merchant: Merchant, keys: tuple[Path, Path]) -> None:
     request = payment()
     merchant.session.close()
     merchant.answer("pay", request)
@@ -716,9 +691,7 @@ def test_events_come_in_one_numbered_stream(merchant: Merchant) -> None:
 
     def all_there() -> bool:
         stream = merchant.view(f"events?since={since}")["events"]
-        names[:] = [
-            event["event"] for event in stream if event["paymentRequestId"] == request["paymentRequestId"]
-        ]
+        names[:] = [event["event"] for event in stream if event["paymentRequestId"] == request["paymentRequestId"]]
         return "payAnswered" in names
 
     until(all_there)

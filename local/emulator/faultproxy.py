@@ -1,0 +1,248 @@
+"""A proxy in front of the emulator that makes chosen AWS calls slow, fail, vanish, wait, or go stale.
+
+    python local/emulator/faultproxy.py LISTEN_PORT UPSTREAM_PORT
+
+Start the emulator with `AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:LISTEN_PORT` (or another service's variable):
+functions then call that service through here. The template stays as it is, and signatures stay valid, since the Host
+header is passed on.
+
+| request                | what it does                                                                            |
+| ---------------------- | --------------------------------------------------------------------------------------- |
+| `POST /_fault/rules`   | adds rules, a JSON array of objects with the fields of `Rule`                           |
+| `GET /_fault/rules`    | the rules, with what is left of their `skip` and `times`                                |
+| `DELETE /_fault/rules` | removes all rules and lets go of the calls they hold                                    |
+| `GET /_fault/log`      | the latest calls: `at` (Unix time), `op`, `rule` (its `name`, or null), `status`        |
+| `DELETE /_fault/log`   | forgets them                                                                            |
+
+For each call the first rule that matches and is not used up applies, in this order: `delay`, `hold`, `drop` before,
+`error`, `stale`, and `drop` after.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import select
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from dataclasses import asdict, dataclass, field, fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+READS = ("GetItem", "BatchGetItem", "Query", "Scan")
+LOGGED_CALLS_MAX = 10_000
+REMEMBERED_READS_MAX = 1_000
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+
+
+@dataclass
+class Rule:
+    """What happens to which calls; without an effect, a rule only counts and logs them."""
+
+    op: str  # the beginning of X-Amz-Target (`DynamoDB_20120810.UpdateItem`), or of `METHOD /path` where there is none
+    match: str = ""  # a regular expression that the body has to contain
+    skip: int = 0  # matching calls to let pass first
+    times: int = 1  # calls to apply to; -1: all
+    name: str = ""  # for the log; by default the op
+    delay: float = 0  # seconds
+    hold: bool = False  # wait until the rules are deleted
+    drop: Literal["", "before", "after"] = ""  # close the connection: the call never arrives, or its answer is lost
+    error: str = ""  # answer with this AWS error instead of calling
+    status: int = 400
+    message: str = "injected"
+    stale: bool = False  # the answer that the same eventually consistent read had the last time
+
+    def __post_init__(self) -> None:
+        re.compile(self.match)
+        self.name = self.name or self.op
+        if self.drop not in ("", "before", "after"):
+            raise ValueError(f"drop: {self.drop!r} is neither before nor after")
+
+    def takes(self, op: str, body: str) -> bool:
+        """Whether the rule applies to this call, which is then counted."""
+        if self.times == 0 or not op.startswith(self.op) or not re.search(self.match, body):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.times -= self.times > 0
+        return True
+
+
+@dataclass
+class Answer:
+    """A response, without what belongs to its connection."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @classmethod
+    def of_json(cls, status: int, document: Any, **headers: str) -> Answer:
+        """An answer of ours."""
+        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        return cls(status, [("Content-Type", "application/json"), *named], json.dumps(document).encode())
+
+
+@dataclass
+class Faults:
+    """The rules and what has been seen; shared by all connections."""
+
+    rules: list[Rule] = field(default_factory=list)
+    log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS_MAX))
+    reads: OrderedDict[tuple[str, bytes], Answer] = field(default_factory=OrderedDict)
+    released: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rule_for(self, op: str, body: bytes) -> tuple[Rule | None, threading.Event]:
+        """The rule for this call, which is counted, and what lets go of the call if the rule holds it."""
+        text = body.decode("utf-8", "replace")
+        with self.lock:
+            return next((rule for rule in self.rules if rule.takes(op, text)), None), self.released
+
+    def saw(self, op: str, rule: Rule | None, status: int | None) -> None:
+        """Log a call; the status is None if the caller got no answer."""
+        with self.lock:
+            self.log.append({"at": time.time(), "op": op, "rule": rule and rule.name, "status": status})
+
+    def remember(self, op: str, body: bytes, answer: Answer) -> None:
+        """Keep a read's answer for when it shall be stale."""
+        with self.lock:
+            self.reads[op, body] = answer
+            self.reads.move_to_end((op, body))
+            if len(self.reads) > REMEMBERED_READS_MAX:
+                self.reads.popitem(last=False)
+
+    def administer(self, method: str, what: str, body: bytes) -> Answer:
+        """Answer a request to /_fault/…"""
+        with self.lock:
+            match method, what:
+                case "POST", "rules":
+                    try:
+                        self.rules.extend([Rule(**rule) for rule in json.loads(body)])
+                    except (TypeError, ValueError, re.error) as error:
+                        known = [known.name for known in fields(Rule)]
+                        return Answer.of_json(400, {"error": str(error), "fields": known})
+                case "DELETE", "rules":
+                    self.rules.clear()
+                    self.released.set()
+                    self.released = threading.Event()
+                case "DELETE", "log":
+                    self.log.clear()
+                case "GET", "rules" | "log":
+                    pass
+                case _:
+                    return Answer.of_json(404, {"error": f"no {method} /_fault/{what}"})
+            return Answer.of_json(200, [asdict(rule) for rule in self.rules] if what == "rules" else list(self.log))
+
+
+class Proxy(ThreadingHTTPServer):
+    """Listens, and knows where the emulator is."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port: int, upstream_port: int) -> None:
+        super().__init__(("127.0.0.1", port), Connection)
+        self.upstream_port = upstream_port
+        self.faults = Faults()
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One caller's connection, with one of its own to the emulator; both are kept alive."""
+
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+    upstream: http.client.HTTPConnection | None = None
+
+    def handle_call(self) -> None:
+        """Answer one request."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        faults = self.server.faults
+        if self.path.startswith("/_fault/"):
+            self.answer(faults.administer(self.command, self.path.removeprefix("/_fault/"), body))
+            return
+        op = self.headers.get("X-Amz-Target") or f"{self.command} {self.path}"
+        rule, released = faults.rule_for(op, body)
+        answer = self.outcome(op, body, rule, released)
+        faults.saw(op, rule, answer.status if answer else None)
+        if answer is None:
+            self.close_connection = True
+        else:
+            self.answer(answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = handle_call
+
+    def outcome(self, op: str, body: bytes, rule: Rule | None, released: threading.Event) -> Answer | None:
+        """What the caller gets; None: nothing, the connection is closed."""
+        faults = self.server.faults
+        may_be_stale = eventually_consistent(op, body)
+        if rule:
+            time.sleep(rule.delay)
+            if rule.hold:
+                released.wait()
+            if rule.drop == "before":
+                return None
+            if rule.error:
+                document = {"__type": rule.error, "message": rule.message, "Message": rule.message}
+                return Answer.of_json(rule.status, document, x_amzn_ErrorType=rule.error)
+            if rule.stale and may_be_stale and (op, body) in faults.reads:
+                return faults.reads[op, body]
+        answer = self.forward(body)
+        if answer and may_be_stale:
+            faults.remember(op, body, answer)
+        return None if rule and rule.drop == "after" else answer
+
+    def forward(self, body: bytes) -> Answer | None:
+        """The emulator's answer; None if it is not there, or dies over the call."""
+        # A connection the emulator has closed in the meantime is readable. To find out by using it would leave open
+        # whether the call was done, and to repeat the call could do it twice.
+        if self.upstream and self.upstream.sock and select.select([self.upstream.sock], [], [], 0)[0]:
+            self.upstream.close()
+        if self.upstream is None:
+            self.upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream_port)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        try:
+            self.upstream.request(self.command, self.path, body, headers)
+            response = self.upstream.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self.upstream.close()
+            return None
+        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP]
+        return Answer(response.status, kept, content)
+
+    def answer(self, answer: Answer) -> None:
+        """Send it."""
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def finish(self) -> None:
+        """Close both connections."""
+        if self.upstream:
+            self.upstream.close()
+        super().finish()
+
+    def log_message(self, *_: Any) -> None:
+        """There is /_fault/log."""
+
+
+def eventually_consistent(op: str, body: bytes) -> bool:
+    """Whether DynamoDB might answer this call with what was true a moment ago."""
+    if op.rpartition(".")[2] not in READS:
+        return False
+    return not re.search(rb'"ConsistentRead"\s*:\s*true', body)
+
+
+if __name__ == "__main__":
+    Proxy(int(sys.argv[1]), int(sys.argv[2])).serve_forever()

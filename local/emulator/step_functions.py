@@ -1,0 +1,163 @@
+"""Executions start, retry and invoke functions as Standard workflows of Step Functions do."""
+
+from __future__ import annotations
+
+import contextvars
+import random
+import re
+import threading
+import time
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_evaluator
+from ministack.core.arn import parse_arn
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
+from ministack.services import stepfunctions
+
+NAME_LENGTH_MAX = 80
+FORBIDDEN_IN_NAME = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ufffe\uffff]')
+
+_role_arn: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "role of the running state machine", default=None
+)
+_thread = threading.local()  # an execution is a thread of its own
+
+
+def correct() -> None:
+    """Apply this module's corrections to ministack."""
+    _name_executions()
+    _start_at_once()
+    _pause_for_retries()
+    _invoke_as_the_role()
+
+
+def _name_executions() -> None:
+    """StartExecution checks the name, and is idempotent while the execution of that name is open.
+
+    The same name and input as a running execution get the answer of the first request; a closed execution or another
+    input is ExecutionAlreadyExists: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    ministack takes every name, and refuses it the second time whatever the state and the input.
+    """
+    start_new = stepfunctions._start_execution
+
+    def start(request: Mapping[str, Any]) -> Any:
+        name = request.get("name")
+        if name is None:
+            return start_new(request)
+        if not 1 <= len(name) <= NAME_LENGTH_MAX or FORBIDDEN_IN_NAME.search(name):
+            return error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
+        machine = stepfunctions._resolve_state_machine_arn(request.get("stateMachineArn", ""))
+        arn = f"{(machine or '').replace(':stateMachine:', ':execution:')}:{name}"
+        running = stepfunctions._executions.get(arn)
+        if running and running["status"] == "RUNNING" and running["input"] == request.get("input", "{}"):
+            return json_response({"executionArn": arn, "startDate": running["startDate"]})
+        return start_new(request)
+
+    stepfunctions._start_execution = start
+
+
+def _start_at_once() -> None:
+    """An execution starts at once; in ministack each begins 150 ms late, which scaled waits make much of."""
+    run_states = stepfunctions._run_execution
+
+    def run(arn: str) -> None:
+        execution = stepfunctions._executions.get(arn) or {}
+        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn")) or {}
+        _role_arn.set(machine.get("roleArn"))
+        _thread.starting = True
+        run_states(arn)
+
+    def sleep(seconds: float) -> None:
+        if getattr(_thread, "starting", False):
+            _thread.starting = False
+        else:
+            time.sleep(seconds)
+
+    stepfunctions._run_execution = run
+    stepfunctions.time = SimpleNamespace(**{**vars(time), "sleep": sleep})
+
+
+def _pause_for_retries() -> None:
+    """A Retry waits as long as it says, MaxDelaySeconds and JitterStrategy included; only Wait states are scaled.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-retrying-after-an-error
+    ministack knows neither field, never waits longer than 60 s, and scales Retry with Wait.
+    """
+    find_retrier, scaled_sleep = stepfunctions._find_matching_retrier, stepfunctions._scaled_sleep
+
+    def find(retriers: list[Any], error: str, retries: Mapping[int, int]) -> tuple[Any, int]:
+        retrier, index = find_retrier(retriers, error, retries)
+        _thread.retry_delay_s = None if retrier is None else retry_delay_s(retrier, retries.get(index, 0))
+        return retrier, index
+
+    def sleep(seconds: float) -> None:
+        delay_s, _thread.retry_delay_s = getattr(_thread, "retry_delay_s", None), None
+        if delay_s is None:
+            scaled_sleep(seconds)
+        else:
+            time.sleep(delay_s)
+
+    stepfunctions._find_matching_retrier = find
+    stepfunctions._scaled_sleep = sleep
+
+
+def retry_delay_s(retrier: Mapping[str, Any], retries_made: int) -> float:
+    """Seconds until the next retry."""
+    delay_s = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made
+    delay_s = min(delay_s, retrier.get("MaxDelaySeconds", delay_s))
+    return random.uniform(0, delay_s) if retrier.get("JitterStrategy") == "FULL" else delay_s
+
+
+def _invoke_as_the_role() -> None:
+    """A function is invoked with the permissions of the machine's role, and a throttled one is told from a failed one.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+    ministack invokes without asking, and calls throttling `Lambda.Unknown`, which is not what templates retry.
+    """
+    call_function = stepfunctions._call_lambda
+    failed = stepfunctions._ExecutionError
+
+    def call(function: str, event: Any) -> Any:
+        role_arn = _role_arn.get()
+        if app.AUTH and role_arn:
+            denial = invocation_denied(role_arn, function)
+            if denial:
+                raise failed("Lambda.AWSLambdaException", denial)
+        try:
+            return call_function(function, event)
+        except failed as failure:
+            if failure.error == "Lambda.Unknown" and "TooManyRequestsException" in str(failure.cause):
+                raise failed("Lambda.TooManyRequestsException", failure.cause) from None
+            raise
+
+    stepfunctions._call_lambda = call
+
+
+def invocation_denied(role_arn: str, function: str) -> str | None:
+    """AWS's words for why the role may not invoke the function, or None if it may."""
+    role = parse_arn(role_arn)
+    name = role.resource.rsplit("/", 1)[-1]
+    user = f"arn:aws:sts::{role.account_id}:assumed-role/{name}/execution"
+    arn = function
+    if not arn.startswith("arn:"):
+        arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{function}"
+    decision = iam_evaluator.evaluate(
+        iam_evaluator.EvalContext(
+            principal_arn=user,
+            principal_type="AssumedRole",
+            principal_account=role.account_id,
+            action="lambda:InvokeFunction",
+            resource_arn=arn,
+            region=get_region(),
+        ),
+        iam_evaluator._gather_role_policies(name, role.account_id),
+    ).decision
+    if decision == "Allow":
+        return None
+    return (
+        f"User: {user} is not authorized to perform: lambda:InvokeFunction on resource: {arn} because no "
+        "identity-based policy allows the lambda:InvokeFunction action (Service: Lambda, Status Code: 403)"
+    )
