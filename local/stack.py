@@ -5,6 +5,8 @@
 The variables it reads are in README's "On one machine". Everything it writes is under .local/.
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -24,6 +26,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".local" / "venvs"
+BUILD = ROOT / ".local" / "build"
 STACK_NAME = "autodebit"
 REGION = "us-east-1"
 API_ID = "autodebit"
@@ -84,6 +87,7 @@ def up(choices: Choices) -> dict[str, Any]:
     """Start everything afresh and deploy; what is written to stack.json is returned. Raises StackFailed."""
     down(choices.directory)
     _check_port(choices.port)
+    _leave_out_proxies()
     run = choices.directory / "run"
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
@@ -143,6 +147,12 @@ def aws(endpoint: str, service: str) -> Any:
     )
 
 
+def _leave_out_proxies() -> None:
+    """A proxy that is set for the package registries has no business between programs of this machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
+
+
 def _say(text: str) -> None:
     print(f"  {text}", flush=True)
 
@@ -154,7 +164,7 @@ def _check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise StackFailed(
-                f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT=4577 make up"
+                f"port {port} is taken. Stop what uses it, or choose another, as in: AWS_EMULATOR_PORT=4577 make up"
             ) from None
 
 
@@ -204,9 +214,26 @@ def _store_secret(choices: Choices, credentials: Path | None) -> str:
 
 
 def build(run: Path) -> None:
-    """`sam build` for this machine's architecture."""
-    overrides = ["--parameter-overrides", f"Architecture={_architecture()}"]
-    _check([VENVS / "sam/bin/sam", "build", "--cached", "--parallel", *overrides], run / "sam-build.log", _sam())
+    """`sam build` for this machine's architecture, unless what it builds is as it was at the last time."""
+    stamp = BUILD.parent / "build.sha256"
+    with (BUILD.parent / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks of this checkout may come up at once
+        wanted = _sources_digest()
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        stamp.unlink(missing_ok=True)
+        overrides = ["--parameter-overrides", f"Architecture={_architecture()}"]
+        command = [VENVS / "sam/bin/sam", "build", "--parallel", "--build-dir", BUILD, *overrides]
+        _check(command, run / "sam-build.log", _sam())
+        stamp.write_text(wanted)
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256(_architecture().encode())
+    sources = [ROOT / "template.yaml", *(ROOT / "functions").rglob("*"), *(ROOT / "layers").rglob("*")]
+    for path in sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _deploy(run: Path, choices: Choices, gateway_url: str, secret_arn: str) -> dict[str, str]:
@@ -217,7 +244,8 @@ def _deploy(run: Path, choices: Choices, gateway_url: str, secret_arn: str) -> d
         "ApiAuth": "NONE",
         "Architecture": _architecture(),
     }
-    command = [VENVS / "sam/bin/sam", "deploy", "--config-env", "local", "--parameter-overrides"]
+    command = [VENVS / "sam/bin/sam", "deploy", "--template-file", BUILD / "template.yaml", "--config-file"]
+    command += [ROOT / "samconfig.toml", "--config-env", "local", "--parameter-overrides"]
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
     _check(
         [*command, *(f"{name}={value}" for name, value in overrides.items())],
