@@ -20,14 +20,22 @@ from uuid import uuid4
 from autodebit import settlement, telemetry
 from autodebit.api import Answer, Event, answers_problems, body_of, order_answer
 from autodebit.credentials import CredentialsStore
-from autodebit.errors import GatewayError, NotSent, OrderNotFound, PaymentConflict, RequestInvalid
-from autodebit.gateway import TIMEOUT_S, AlipayGateway
+from autodebit.errors import (
+    GatewayError,
+    NotSent,
+    OrderNotFound,
+    PaymentConflict,
+    PollingFault,
+    RequestInvalid,
+    TableFault,
+)
+from autodebit.gateway import AlipayGateway
 from autodebit.messages import PayRequest, parse_pay_request
 from autodebit.order import Order, Status, Witness
-from autodebit.order_table import OrderTable, TableFault
+from autodebit.order_table import OrderTable
 from autodebit.outcome import Open, Reading, read_pay
 from autodebit.polling import SENDING_S, parse_schedule
-from autodebit.polling_machine import PollingFault, PollingMachine
+from autodebit.polling_machine import PollingMachine
 from autodebit.secret import secret_reader
 from autodebit.telemetry import logger, metrics
 
@@ -36,9 +44,6 @@ MOST_CALLS = 3
 
 BUDGET_S = 25.0
 """For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
-
-SHORTEST_CALL_S = 3.0
-"""A call that would have less time than this is not made."""
 
 
 class Initiator:
@@ -54,6 +59,13 @@ class Initiator:
 
         Raises RequestInvalid (a new payment whose expiry is out of its window), PaymentConflict, NotSent, TableFault.
         """
+        order = self._advance(request, notify_url, deadline)
+        if order.unsent:
+            # Another request for this payment was first, and could not send it either.
+            raise NotSent("noted by another request")
+        return order
+
+    def _advance(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
         now = _now()
         attempt = uuid4().hex
         payment_expiry_time = request.expiry_time(now)
@@ -111,9 +123,10 @@ class Initiator:
         try:
             reading = self._pay(order, body, deadline, first_call=first_call)
         except NotSent:
-            if self._note_unsent(order):
+            noted = self._table.note_unsent(order)
+            if noted.won:
                 raise
-            return self._table.get(order.payment_request_id)
+            return noted.order
         try:
             order = settlement.apply(self._table, order, reading, Witness.PAY, _now())
         except TableFault as error:
@@ -127,13 +140,10 @@ class Initiator:
     def _pay(self, order: Order, body: bytes, deadline: float, *, first_call: bool) -> Reading:
         """What pay says, called up to three times while it says nothing. Raises NotSent if nothing ever left."""
         for call in range(MOST_CALLS):
-            left = deadline - time.monotonic()
-            if left < SHORTEST_CALL_S or (call > 0 and _now() >= order.expires_at):
-                if first_call:
-                    raise NotSent("out of time")
+            if call > 0 and _now() >= order.expires_at:
                 break
             try:
-                answer = self._gateway.pay(body, timeout_s=min(TIMEOUT_S, left))
+                answer = self._gateway.pay(body, deadline)
                 reading = read_pay(order, answer, first_call=first_call)
             except GatewayError as error:
                 telemetry.call_failed("pay", error)
@@ -145,14 +155,6 @@ class Initiator:
                     logger.info("pay left the payment open", said=reading.said)
                 return reading
         return Open("no answer to pay")
-
-    def _note_unsent(self, order: Order) -> bool:
-        """Whether the next identical request will find that nothing was sent; if not, polling is on its way."""
-        try:
-            return self._table.note_unsent(order).won
-        except TableFault as error:
-            logger.error("not noted that nothing was sent", reason=str(error))
-            return True
 
     def _poll(self, order: Order) -> None:
         """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""

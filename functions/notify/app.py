@@ -71,19 +71,20 @@ receiver = Receiver(OrderTable(), CredentialsStore(secret_reader(os.environ["CRE
 @metrics.log_metrics
 def handler(event: Event, context: Any) -> Answer:
     """The acknowledgement, or a refusal in the same shape. https://docs.antom.com/ac/scantopay/notification"""
-    headers = headers_of(event)
-    message = SignedMessage(
-        # The path Alipay was given, not the route behind the stage or a custom domain's mapping.
-        path=urlsplit(f"{event['stageVariables']['publicBaseUrl']}/notifications/payment").path,
-        client_id=headers.get("client-id", ""),
-        time=headers.get("request-time", ""),
-        body=body_of(event),
-    )
     try:
+        headers = headers_of(event)
+        message = SignedMessage(
+            # The path Alipay was given, not the route behind the stage or a custom domain's mapping.
+            path=urlsplit(f"{event['stageVariables']['publicBaseUrl']}/notifications/payment").path,
+            client_id=headers.get("client-id", ""),
+            time=headers.get("request-time", ""),
+            body=body_of(event),
+        )
         order = receiver.receive(message, headers.get("signature", ""), datetime.now(UTC))
     except NotificationRejected as error:
         status, code = REFUSALS[type(error)]
-        telemetry.count("NotificationRefused")
+        # Anybody can send what is not signed; what is signed and refused came from Alipay.
+        telemetry.count("NotificationUnproved" if isinstance(error, SignatureInvalid) else "NotificationRefused")
         logger.warning("notification refused", resultCode=code, reason=_reason(error))
         return _result(status, code, "F", _reason(error))
     except Exception as error:

@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from autodebit import telemetry
-from autodebit.order import Status
+from autodebit.errors import PollingFault, TableFault
 from autodebit.order_table import OPEN_SHARDS, OrderTable, OverdueOrder
 from autodebit.polling import INIT_ALARM_S, following_look, parse_schedule
-from autodebit.polling_machine import PollingFault, PollingMachine
+from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger, metrics
 
 MOST_TAKEN = 1000
 """Orders one run takes on; the rest is the next minute's."""
+
+MOST_FAULTS = 10
+"""Faults after which a run gives up: more would only add to the load that causes them."""
 
 MOST_COUNTED = 1000
 """Where the count of orders INIT for too long stops: that many need no exact number."""
@@ -36,35 +39,39 @@ class Sweeper:
         self._first_wait_s = first_wait_s
 
     def take_on(self, now: datetime, more: Callable[[], bool]) -> int:
-        """How many overdue orders were given to the polling; it stops when `more` says so.
+        """How many overdue orders were given to the polling; it stops when `more` says so. Raises TableFault.
 
-        Raises TableFault or PollingFault at the first that fails: the next minute begins anew.
+        An order that cannot be given over is left to the next run; after MOST_FAULTS of them so is all the rest.
         """
-        taken = 0
+        taken = faults = 0
         shards = list(range(OPEN_SHARDS))
         random.shuffle(shards)  # no shard is always the last
         for overdue in self._table.overdue(now, shards):
-            if taken == MOST_TAKEN or not more():
+            if taken == MOST_TAKEN or faults == MOST_FAULTS or not more():
                 logger.warning("sweep left orders to the next run", taken=taken)
                 break
-            if self._have_polled(overdue, now):
+            try:
+                self._have_polled(overdue, now)
+            except (PollingFault, TableFault) as error:
+                faults += 1
+                telemetry.count("Fault")
+                logger.error("polling not resumed", paymentRequestId=overdue.payment_request_id, reason=str(error))
+            else:
                 taken += 1
                 logger.warning("polling resumed", paymentRequestId=overdue.payment_request_id)
         return taken
 
-    def _have_polled(self, overdue: OverdueOrder, now: datetime) -> bool:
-        """Whether an execution polls the order now that nobody was watching; False if it had settled meanwhile."""
+    def _have_polled(self, overdue: OverdueOrder, now: datetime) -> None:
+        """See to it that an execution polls the order; one that has settled meanwhile ends it with its first look."""
         payment_request_id, polling_round = overdue.payment_request_id, overdue.polling_round
         look_at = following_look(now, self._first_wait_s)
-        if not self._polling.start(payment_request_id, polling_round) and not self._polling.is_running(
+        if self._polling.start(payment_request_id, polling_round) or self._polling.is_running(
             payment_request_id, polling_round
         ):
+            self._table.note_watched(overdue, look_at)
+        elif self._table.open_round(overdue, look_at).won:
             # The round's execution ended before its schedule was spent, and its name is used up.
-            if not self._table.open_round(payment_request_id, polling_round, look_at).won:
-                return False
             self._polling.start(payment_request_id, polling_round + 1)
-            return True
-        return self._table.note_watched(payment_request_id, look_at).order.status is Status.INIT
 
 
 _first_wait_s = parse_schedule(os.environ["INQUIRY_SCHEDULE"])[0]
@@ -75,14 +82,9 @@ sweeper = Sweeper(table, PollingMachine(os.environ["POLLING_STATE_MACHINE"], _fi
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """What the run did. The count is made even when taking on fails, since an alarm lives on it."""
+    """What the run did. Raises TableFault; a run that made no count is a missing datapoint, which the alarm hears."""
     now = datetime.now(UTC)
-    try:
-        taken = sweeper.take_on(now, lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
-    except PollingFault as error:
-        taken = 0
-        logger.error("sweep cannot start polling", reason=str(error))
-        telemetry.count("Fault")
+    taken = sweeper.take_on(now, lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
     too_long = table.init_since(now - timedelta(seconds=INIT_ALARM_S), MOST_COUNTED)
     telemetry.count("OrdersTakenOn", taken)
     telemetry.count("OrdersInitTooLong", too_long)

@@ -68,7 +68,7 @@ def order_answer(order: Order, url: str | None = None) -> Answer:
 
 def problem(error: AutodebitError) -> Answer:
     """An error as a problem document (RFC 9457)."""
-    status, title, detail = PROBLEMS[type(error)]
+    status, title, detail = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     if isinstance(error, RequestInvalid):
         document["errors"] = [{"field": fault.field, "detail": fault.detail} for fault in error.errors]
@@ -92,10 +92,7 @@ def answers_problems(handler: Callable[[Event, Any], Answer]) -> Callable[[Event
     def wrapped(event: Event, context: Any) -> Answer:
         try:
             return handler(event, context)
-        except AutodebitError as error:
-            if type(error) not in PROBLEMS:
-                report_fault(error)
-                return _fault()
+        except tuple(PROBLEMS) as error:
             logger.info("request refused", error=type(error).__name__)
             return problem(error)
         except Exception as error:
@@ -106,6 +103,11 @@ def answers_problems(handler: Callable[[Event, Any], Answer]) -> Callable[[Event
 
 
 def report_fault(error: Exception) -> None:
-    """Log and count what nobody provided for: where it happened, not its text, which may quote a message."""
+    """Log and count what nobody provided for: where it happened, and its text only if it is ours and quotes nothing."""
     telemetry.count("Fault")
-    logger.error("fault", error=type(error).__name__, stack=traceback.format_tb(error.__traceback__))
+    logger.error(
+        "fault",
+        error=type(error).__name__,
+        detail=str(error) if isinstance(error, AutodebitError) else None,
+        stack=traceback.format_tb(error.__traceback__),
+    )

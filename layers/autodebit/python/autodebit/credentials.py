@@ -27,6 +27,9 @@ MAX_AGE_S = 300
 MIN_AGE_S = 60
 """A message that does not verify may mean a new key; however many come, they cause one read in this time."""
 
+_TOKEN = re.compile(r"[!-+\--~]+")
+"""Printable ASCII but the comma, which separates the pairs of a Signature header."""
+
 _ARMOUR = re.compile(r"-----[A-Z ]+-----")
 
 
@@ -79,7 +82,13 @@ class CredentialsStore:
         credentials = self.get()
         if message.client_id != credentials.client_id:
             raise SignatureInvalid("client id")
-        return verify(message, signature_header, credentials.alipay_public_keys)
+        try:
+            return verify(message, signature_header, credentials.alipay_public_keys)
+        except SignatureInvalid as error:
+            if credentials.private_key.public_key() in credentials.alipay_public_keys.values():
+                # The mistake most reported: https://github.com/alipay/global-open-sdk-php/issues/3
+                raise SignatureInvalid("alipayPublicKeys holds your own public key, not Alipay's") from error
+            raise
 
     def _read(self) -> Credentials:
         """Replace the cache; when the secret cannot be had, what is cached goes on being used."""
@@ -105,9 +114,9 @@ def parse_credentials(secret: str) -> Credentials:
     if not public_keys:
         raise CredentialsUnavailable("alipayPublicKeys holds no key")
     return Credentials(
-        client_id=_field(fields, "clientId", str),
+        client_id=_token(fields, "clientId"),
         private_key=parse_private_key(_field(fields, "privateKey", str)),
-        private_key_version=_field(fields, "privateKeyVersion", str),
+        private_key_version=_token(fields, "privateKeyVersion"),
         alipay_public_keys={
             version: parse_public_key(key, f"alipayPublicKeys.{version}") for version, key in public_keys.items()
         },
@@ -119,6 +128,14 @@ def _field(fields: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or not value:
         raise CredentialsUnavailable(f"{name} is missing or is no {'object' if kind is dict else 'string'}")
     return value
+
+
+def _token(fields: Any, name: str) -> str:
+    """A text that goes into a header: white space around it came with the pasting."""
+    token = str(_field(fields, name, str)).strip()
+    if not _TOKEN.fullmatch(token):
+        raise CredentialsUnavailable(f"{name} has characters that no header can carry")
+    return token
 
 
 def parse_private_key(text: str) -> RSAPrivateKey:

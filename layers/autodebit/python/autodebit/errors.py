@@ -9,11 +9,14 @@ AutodebitError
 │   ├── NotificationMalformed 400
 │   ├── UnknownOrder          404
 │   └── AmountMismatch        409
-├── CredentialsUnavailable    the secret cannot be read, or does not hold usable keys
-└── GatewayError              a call to Alipay that brought no authentic answer
-    ├── NotSent               no byte of the message left this machine: the same call may come again
-    └── OutcomeUnknown        it may have left: nothing may be concluded
-        └── AnswerRefused     something answered, but not provably Alipay
+├── GatewayError              a call to Alipay that brought no authentic answer
+│   ├── NotSent               503  no byte of the message left this machine: the same call may come again
+│   │   ├── CertificateRefused     what answers there does not prove to be the gateway
+│   │   └── CredentialsUnavailable the secret cannot be read, or does not hold usable keys
+│   └── OutcomeUnknown        202  it may have left: nothing may be concluded
+│       └── AnswerRefused     something answered, but not provably Alipay
+├── TableFault                500  a write may have been applied or not: look at the order again
+└── PollingFault              an execution may have started or not: starting it again is harmless
 """
 
 from dataclasses import dataclass
@@ -67,12 +70,8 @@ class AmountMismatch(NotificationRejected):
     """Authentic, but about another amount or currency than the order's."""
 
 
-class CredentialsUnavailable(AutodebitError):
-    """The secret cannot be read now, or what it holds cannot be used; the message never quotes it."""
-
-
 class GatewayError(AutodebitError):
-    """A call to Alipay that brought no authentic answer; `reason` is a stable word for logs."""
+    """A call to Alipay that brought no authentic answer; `reason` says why in a few words, for logs."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -83,9 +82,25 @@ class NotSent(GatewayError):
     """Certain: no byte of the message left this machine."""
 
 
+class CertificateRefused(NotSent):
+    """The peer's certificate is not one for the gateway's host."""
+
+
+class CredentialsUnavailable(NotSent):
+    """The secret cannot be read now, or what it holds cannot be used; the text never quotes it."""
+
+
 class OutcomeUnknown(GatewayError):
     """The message may have arrived; only inquiry or a notification can tell."""
 
 
 class AnswerRefused(OutcomeUnknown):
     """An answer came whose signature, key or client is not Alipay's to us: not believed, and counted."""
+
+
+class TableFault(AutodebitError):
+    """The order table did not answer in time or refused: a write may have been applied or not."""
+
+
+class PollingFault(AutodebitError):
+    """Step Functions did not answer in time or refused: an execution may have started or not."""

@@ -3,19 +3,23 @@
 https://docs.antom.com/ac/ams/api_fund
 """
 
+import math
 import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from autodebit.credentials import CredentialsStore
-from autodebit.errors import AnswerRefused, CredentialsUnavailable, NotSent, SignatureInvalid
+from autodebit.errors import AnswerRefused, NotSent, SignatureInvalid
 from autodebit.messages import JsonInvalid, inquiry_body, parse_answer, parse_object, text_at
 from autodebit.signature import SignedMessage, sign
 from autodebit.transport import Transport
 
 TIMEOUT_S = 10.0
 """Documented for API calls. https://docs.antom.com/ac/tokenized/practice"""
+
+SHORTEST_CALL_S = 3.0
+"""A call that would have less time than this is not made."""
 
 _CODE = re.compile(r"[A-Z_]{1,64}")
 
@@ -32,19 +36,22 @@ class AlipayGateway:
         self._credentials = credentials
         self._transport = Transport()
 
-    def pay(self, body: bytes, timeout_s: float) -> dict[str, Any]:
-        """The authentic answer to one call of pay. Raises NotSent, OutcomeUnknown, AnswerRefused."""
-        return self._call("payments/pay", body, timeout_s)
+    def pay(self, body: bytes, deadline: float) -> dict[str, Any]:
+        """The authentic answer to one call of pay, which ends by `deadline` on time.monotonic's clock.
+
+        Raises NotSent, also when less than SHORTEST_CALL_S are left, OutcomeUnknown and AnswerRefused.
+        """
+        return self._call("payments/pay", body, deadline)
 
     def inquire(self, payment_request_id: str) -> dict[str, Any]:
         """The authentic answer to one call of inquiryPayment. Raises as pay does."""
-        return self._call("payments/inquiryPayment", inquiry_body(payment_request_id), TIMEOUT_S)
+        return self._call("payments/inquiryPayment", inquiry_body(payment_request_id))
 
-    def _call(self, endpoint: str, body: bytes, timeout_s: float) -> dict[str, Any]:
-        try:
-            credentials = self._credentials.get()
-        except CredentialsUnavailable as error:
-            raise NotSent("credentials") from error
+    def _call(self, endpoint: str, body: bytes, deadline: float = math.inf) -> dict[str, Any]:
+        credentials = self._credentials.get()
+        timeout_s = min(TIMEOUT_S, deadline - time.monotonic())
+        if timeout_s < SHORTEST_CALL_S:
+            raise NotSent("out of time")
         sandbox = "sandbox/" if credentials.client_id.startswith("SANDBOX_") else ""
         request = SignedMessage(
             path=f"/ams/{sandbox}api/v1/{endpoint}",

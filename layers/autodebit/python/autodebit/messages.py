@@ -76,9 +76,9 @@ def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
     except JsonInvalid as error:
         raise RequestInvalid([FieldError("body", str(error))]) from None
     errors = check_pay_fields(fields)
-    expiry_fault = None
-    if not any(error.field == "paymentExpiryTime" for error in errors):
-        expiry_fault = _expiry_fault(fields.get("paymentExpiryTime"), now)
+    if any(error.field == "paymentExpiryTime" for error in errors):
+        raise RequestInvalid(errors)
+    expiry_fault = _expiry_fault(fields.get("paymentExpiryTime"), now)
     if errors:
         raise RequestInvalid(errors + ([expiry_fault] if expiry_fault else []))
     return PayRequest(fields, expiry_fault)

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
-from pynamodb.exceptions import DoesNotExist, PutError, PynamoDBException, UpdateError
+from pynamodb.exceptions import DoesNotExist, PynamoDBException
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from autodebit.errors import AutodebitError, OrderNotFound
+from autodebit.errors import OrderNotFound, TableFault
 from autodebit.order import Amount, Order, Status, Witness, utc_text
 from autodebit.outcome import Final
 from autodebit.polling import first_look
@@ -32,10 +32,6 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-ke
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 """`lookAt` of an order whose schedule is spent: out of the sweep's view, still in the alarm's."""
-
-
-class TableFault(AutodebitError):
-    """The table did not answer in time or refused: a write may have been applied or not."""
 
 
 class OpenOrders(GlobalSecondaryIndex["OrderItem"]):  # type: ignore[no-untyped-call]
@@ -54,7 +50,8 @@ class OrderItem(Model):
 
     class Meta:
         table_name = os.environ["ORDERS_TABLE"]
-        # Two tries of a write end within 4 s: what is left of API Gateway's 29 s when 25 s went into pay.
+        # PynamoDB's own let one hung call last two minutes. With these both tries of a call end within 4 s, which is
+        # what is left of API Gateway's 29 s when 25 s went into pay.
         connect_timeout_seconds = 0.4
         read_timeout_seconds = 1.5
         max_retry_attempts = 1
@@ -106,6 +103,7 @@ class OverdueOrder:
 
     payment_request_id: str
     polling_round: int
+    look_at: str
 
 
 class OrderTable:
@@ -213,27 +211,35 @@ class OrderTable:
                 OrderItem.lastInquiry.set(said),
                 OrderItem.lookAt.set(_instant(look_at)),
             ],
+            OrderItem.openShard.exists(),
         )
 
-    def note_watched(self, payment_request_id: str, look_at: datetime) -> Written:
+    def note_watched(self, overdue: OverdueOrder, look_at: datetime) -> Written:
         """Note that an execution polls the order, which will have looked at it by `look_at`."""
-        return self._change(payment_request_id, [OrderItem.lookAt.set(_instant(look_at))])
-
-    def open_round(self, payment_request_id: str, polling_round: int, look_at: datetime) -> Written:
-        """Open the polling round after `polling_round`, once."""
         return self._change(
-            payment_request_id,
-            [OrderItem.pollingRound.set(polling_round + 1), OrderItem.lookAt.set(_instant(look_at))],
-            OrderItem.pollingRound == polling_round,
+            overdue.payment_request_id,
+            [OrderItem.lookAt.set(_instant(look_at))],
+            OrderItem.lookAt == overdue.look_at,  # nobody has looked since the index was read
+        )
+
+    def open_round(self, overdue: OverdueOrder, look_at: datetime) -> Written:
+        """Open the next polling round, once."""
+        return self._change(
+            overdue.payment_request_id,
+            [OrderItem.pollingRound.set(overdue.polling_round + 1), OrderItem.lookAt.set(_instant(look_at))],
+            OrderItem.lookAt == overdue.look_at,
         )
 
     def note_contradiction(self, order: Order, said: str) -> None:
         """Keep what an authentic message said against the order, whatever its status; a repetition adds nothing."""
-        with _faults():
-            OrderItem(order.payment_request_id).update(
-                actions=[OrderItem.contradictions.add({said})],
-                condition=OrderItem.paymentRequestId.exists(),
-            )
+        try:
+            with _faults():
+                OrderItem(order.payment_request_id).update(
+                    actions=[OrderItem.contradictions.add({said})],
+                    condition=OrderItem.paymentRequestId.exists(),
+                )
+        except _Refused:
+            raise OrderNotFound(order.payment_request_id) from None
 
     def overdue(self, now: datetime, shards: Iterable[int] = range(OPEN_SHARDS)) -> Iterator[OverdueOrder]:
         """Orders whose `lookAt` has passed, shard by shard, the longest overdue first."""
@@ -242,7 +248,7 @@ class OrderTable:
                 for item in OrderItem.open_orders.query(
                     f"{shard:02d}", OrderItem.lookAt <= _instant(now), page_size=100
                 ):
-                    yield OverdueOrder(item.paymentRequestId, int(item.pollingRound))
+                    yield OverdueOrder(item.paymentRequestId, int(item.pollingRound), item.lookAt)
 
     def init_since(self, before: datetime, most: int) -> int:
         """How many orders went out before `before` and are INIT still, spent ones among them; `most` at the most.
@@ -299,10 +305,12 @@ def _faults() -> Iterator[None]:
     except DoesNotExist:
         raise
     except PynamoDBException as error:
-        refused = isinstance(error, PutError | UpdateError)
-        if refused and error.cause_response_code == "ConditionalCheckFailedException":
+        # PynamoDB's own cause_response_code fails on botocore's read timeouts, whose response is None.
+        response = getattr(error.cause, "response", None) or {}
+        code = response.get("Error", {}).get("Code") or type(error.cause).__name__
+        if code == "ConditionalCheckFailedException":
             raise _Refused from error
-        raise TableFault(f"{type(error).__name__} {error.cause_response_code or type(error.cause).__name__}") from error
+        raise TableFault(f"{type(error).__name__} {code}") from error
 
 
 def _shard(payment_request_id: str) -> str:

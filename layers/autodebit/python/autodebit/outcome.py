@@ -102,9 +102,9 @@ def disputes(order: Order, final: Final) -> bool:
     """Whether a final result contradicts the one the order already has: money moved by one account, not by the other,
     or moved as two payments. FAIL and CANCELLED agree: nothing was kept.
     """
-    if (order.status is Status.SUCCESS) != (final.status is Status.SUCCESS):
-        return True
-    return final.status is Status.SUCCESS and None is not final.payment_id != order.payment_id
+    paid, says_paid = order.status is Status.SUCCESS, final.status is Status.SUCCESS
+    both_known = order.payment_id is not None and final.payment_id is not None
+    return paid != says_paid or (paid and both_known and order.payment_id != final.payment_id)
 
 
 def _result(message: dict[str, Any]) -> tuple[str, str]:

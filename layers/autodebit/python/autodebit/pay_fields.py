@@ -97,7 +97,9 @@ _GOODS = Fields(
         "goodsName": required(256),
         "goodsCategory": Text(64),
         "goodsUnitAmount": _amount(_STATED),
-        "goodsQuantity": Text(16, pattern=re.compile(r"[1-9][0-9]*"), rule="must be a whole number from 1, in digits"),
+        "goodsQuantity": Text(
+            16, pattern=re.compile(r"[1-9][0-9]*"), rule="must be a whole number from 1, in at most 16 digits"
+        ),
     }
 )
 _ORDER = Fields(
@@ -164,6 +166,12 @@ PAY_REQUEST = Fields(
     }
 )
 
+MOST_ERRORS = 100
+"""Faults named at once; a request with more is not one that somebody mends by reading."""
+
+DEEPEST = 16
+"""Levels of nesting; the pay API has five."""
+
 OWNED = ("productCode", "paymentNotifyUrl")
 """Fields of the pay API that the bundle fills in."""
 
@@ -172,15 +180,20 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
     """Every fault of a pay request, each named by its field; an empty list if there is none."""
     errors = [FieldError(name, "is set by the service; leave it out") for name in OWNED if name in request]
     _check(PAY_REQUEST, request, "", errors)
+    if not any(error.field == "paymentExpiryTime" for error in errors):
+        errors += _check_calendar(request.get("paymentExpiryTime"))
     if not errors:
         errors += _check_currency_rules(request["paymentAmount"])
-        errors += _check_calendar(request.get("paymentExpiryTime"))
-    return errors
+    return errors[:MOST_ERRORS]
 
 
-def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError]) -> None:
+def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError], depth: int = 0) -> None:
     """Hold `value` against its rule; what has none may be any JSON whose scalars are strings."""
-    if isinstance(rule, Text) and not isinstance(value, str):
+    if len(errors) >= MOST_ERRORS:
+        return
+    if depth > DEEPEST:
+        errors.append(FieldError(path, f"must not be nested more than {DEEPEST} deep"))
+    elif isinstance(rule, Text) and not isinstance(value, str):
         errors.append(FieldError(path, "must be a string"))
     elif isinstance(rule, Fields) and not isinstance(value, dict):
         errors.append(FieldError(path, "must be an object"))
@@ -188,13 +201,13 @@ def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError]) -
         errors.append(FieldError(path, "must be a list"))
     elif isinstance(value, dict):
         rules = rule.fields if isinstance(rule, Fields) else {}
-        _check_object(rules, value, path, errors)
+        _check_object(rules, value, path, errors, depth)
     elif isinstance(value, list):
         if isinstance(rule, Items) and len(value) > rule.most:
             errors.append(FieldError(path, f"must have at most {rule.most} items"))
         else:
             for position, item in enumerate(value):
-                _check(rule.item if isinstance(rule, Items) else None, item, f"{path}[{position}]", errors)
+                _check(rule.item if isinstance(rule, Items) else None, item, f"{path}[{position}]", errors, depth + 1)
     elif not isinstance(value, str):
         # https://docs.antom.com/ac/ams/me: numbers and booleans travel as strings.
         errors.append(FieldError(path, 'must be a string: the number 20 is "20", true is "true"'))
@@ -202,7 +215,9 @@ def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError]) -
         _check_text(rule, value, path, errors)
 
 
-def _check_object(rules: Mapping[str, Rule], value: dict[str, Any], path: str, errors: list[FieldError]) -> None:
+def _check_object(
+    rules: Mapping[str, Rule], value: dict[str, Any], path: str, errors: list[FieldError], depth: int
+) -> None:
     prefix = f"{path}." if path else ""
     for name, rule in rules.items():
         if rule.required and name not in value:
@@ -210,12 +225,12 @@ def _check_object(rules: Mapping[str, Rule], value: dict[str, Any], path: str, e
     for name, inner in value.items():
         if not path and name in OWNED:
             continue
-        _check(rules.get(name), inner, prefix + name, errors)
+        _check(rules.get(name), inner, prefix + name, errors, depth + 1)
 
 
 def _check_text(rule: Text, value: str, path: str, errors: list[FieldError]) -> None:
     if rule.pattern:
-        if not rule.pattern.fullmatch(value):
+        if len(value) > rule.longest or not rule.pattern.fullmatch(value):
             errors.append(FieldError(path, rule.rule))
     elif rule.required and not value.strip():
         errors.append(FieldError(path, "must not be empty"))

@@ -9,12 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autodebit.errors import AutodebitError
+from autodebit.errors import PollingFault
 from autodebit.polling import execution_name
-
-
-class PollingFault(AutodebitError):
-    """Step Functions did not answer in time or refused; an execution may have started or not."""
 
 
 class PollingMachine:

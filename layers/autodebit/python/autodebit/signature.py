@@ -37,7 +37,8 @@ class SignedMessage:
     @property
     def content(self) -> bytes:
         """The bytes that are signed."""
-        return f"POST {self.path}\n{self.client_id}.{self.time}.".encode() + self.body
+        # A lone surrogate in a header is no text that Alipay signed; it must not verify, and must not raise either.
+        return f"POST {self.path}\n{self.client_id}.{self.time}.".encode("utf-8", "surrogatepass") + self.body
 
 
 def sign(message: SignedMessage, private_key: RSAPrivateKey, key_version: str) -> str:

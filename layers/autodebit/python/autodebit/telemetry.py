@@ -9,7 +9,7 @@ import warnings
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from autodebit.errors import AnswerRefused, GatewayError, NotSent
+from autodebit.errors import AnswerRefused, CertificateRefused, CredentialsUnavailable, GatewayError, NotSent
 from autodebit.order import Order
 
 NAMESPACE = "autodebit"
@@ -28,9 +28,9 @@ def count(name: str, value: int = 1) -> None:
 def call_failed(call: str, error: GatewayError) -> None:
     """A call to Alipay brought no authentic answer; what somebody has to mend is counted where an alarm hears it."""
     logger.warning("call without answer", call=call, reason=error.reason, sent=not isinstance(error, NotSent))
-    if isinstance(error, AnswerRefused) or error.reason == "certificate":
+    if isinstance(error, AnswerRefused | CertificateRefused):
         count("AnswerRefused")
-    elif error.reason == "credentials":
+    elif isinstance(error, CredentialsUnavailable):
         count("Fault")
     else:
         count("NoAnswer")

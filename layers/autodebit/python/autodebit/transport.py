@@ -1,25 +1,35 @@
 """HTTPS to Alipay with what `requests` alone does not tell: whether a byte left, and when enough is enough."""
 
 import contextlib
+import logging
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
-from autodebit.errors import NotSent, OutcomeUnknown
+from autodebit.errors import CertificateRefused, NotSent, OutcomeUnknown
 
 CONNECT_TIMEOUT_S = 3.0
 
 LONGEST_ANSWER = 256 * 1024
 """Bytes; Alipay's answers have some two thousand."""
+
+LONGEST_IDLE_S = 5.0
+"""An older connection is not used again: a frozen function does not see that its peer has closed it, and what is lost
+on it would have to be repeated as if it had been sent."""
+
+CUT_AGAIN_S = 0.1
+
+# urllib3 warns about odd headers by quoting them, a signature perhaps.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _NeverConnected(NewConnectionError):
@@ -59,16 +69,16 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class Transport:
-    """One kept-alive session; every call is bounded in time and size, follows no redirect and is made once."""
+    """Kept-alive connections; every call is bounded in time and size, follows no redirect and is made once.
+
+    The adapter is used without a session: a session would read proxies and .netrc from the environment, keep cookies,
+    and read and unpack the whole body of a redirect that it is told not to follow.
+    """
 
     def __init__(self) -> None:
-        self._session = requests.Session()
-        # Neither proxies, nor .netrc, nor another CA bundle from the environment.
-        self._session.trust_env = False
-        adapter = HTTPAdapter()
-        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._adapter = HTTPAdapter()
+        self._adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self._used_at = 0.0
 
     def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> tuple[dict[str, str], bytes]:
         """Headers (names in lower case) and body of a 200.
@@ -76,50 +86,61 @@ class Transport:
         Raises NotSent when no byte of the request can have left, OutcomeUnknown for everything else that is no
         complete 200 within `timeout_s`.
         """
-        headers = {"Accept-Encoding": "identity", **headers}
+        if time.monotonic() - self._used_at > LONGEST_IDLE_S:
+            self._adapter.poolmanager.clear()
+        request = requests.Request("POST", url, {"Accept-Encoding": "identity", **headers}, data=body).prepare()
+        timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         try:
             with (
-                _cut_after(timeout_s),
-                self._session.post(
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
+                _cut_after(timeout_s) as cut,
+                contextlib.closing(self._adapter.send(request, stream=True, timeout=timeout)) as response,
             ):
                 if response.status_code != 200:
                     raise OutcomeUnknown(f"HTTP {response.status_code}")
                 content = response.raw.read(LONGEST_ANSWER + 1, decode_content=False)
-        except (requests.RequestException, HTTPError, OSError) as error:
+                if response.raw.length_remaining or cut.is_set():
+                    raise OutcomeUnknown("answer too long" if len(content) > LONGEST_ANSWER else "answer cut short")
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _unsent(error) or OutcomeUnknown(type(error).__name__) from error
+        finally:
+            self._used_at = time.monotonic()
         if len(content) > LONGEST_ANSWER:
             raise OutcomeUnknown("answer too long")
         return {name.lower(): value for name, value in response.headers.items()}, content
 
 
 def _unsent(error: Exception) -> NotSent | None:
-    """NotSent if the connection was never established."""
-    cause: Any = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(reason, _CertificateRefused):
-        return NotSent("certificate")
-    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
+    """NotSent if the connection was never established; the adapter wraps what its pool raised in two more errors."""
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    if isinstance(cause, _CertificateRefused):
+        return CertificateRefused("certificate")
+    if isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError):
         return NotSent("no connection")
     return None
 
 
 @contextlib.contextmanager
-def _cut_after(timeout_s: float) -> Iterator[None]:
-    """Bound a whole call: a peer that sends one byte now and then never runs into a read timeout."""
-    timer = threading.Timer(timeout_s, _cut)
-    timer.daemon = True
-    timer.start()
+def _cut_after(timeout_s: float) -> Iterator[threading.Event]:
+    """Bound a whole call: a peer that sends one byte now and then never runs into a read timeout.
+
+    The event says whether it was cut. It is cut again and again, for one that was just connecting goes on.
+    """
+    ended, cut = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        patience_s = timeout_s
+        while not ended.wait(patience_s):
+            cut.set()
+            _cut()
+            patience_s = CUT_AGAIN_S
+
+    threading.Thread(target=watch, daemon=True).start()
     try:
-        yield
+        yield cut
     finally:
-        timer.cancel()
+        ended.set()
 
 
 def _cut() -> None:
