@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from autodebit import settlement, telemetry
-from autodebit.api import Answer, Event, answers_problems, body_of, order_answer
+from autodebit.api import Answer, Event, answers_problems, body_of, order_answer, report_fault
 from autodebit.credentials import CredentialsStore
 from autodebit.errors import (
     GatewayError,
@@ -57,9 +57,14 @@ class Initiator:
     def initiate(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
         """The order as it stands when this POST can do no more for it. `deadline` is on time.monotonic's clock.
 
-        Raises RequestInvalid (a new payment whose expiry is out of its window), PaymentConflict, NotSent, TableFault.
+        Raises RequestInvalid (a new payment whose expiry is out of its window), PaymentConflict and NotSent.
         """
-        order = self._advance(request, notify_url, deadline)
+        try:
+            order = self._advance(request, notify_url, deadline)
+        except TableFault as error:
+            # Every fault after pay was sent is dealt with where it happens: this POST sent nothing.
+            report_fault(error)
+            raise NotSent("order table") from error
         if order.unsent:
             # Another request for this payment was first, and could not send it either.
             raise NotSent("noted by another request")

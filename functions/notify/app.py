@@ -56,11 +56,11 @@ class Receiver:
         try:
             order = self._table.get(payment_request_id)
         except OrderNotFound:
-            raise UnknownOrder(payment_request_id) from None
+            raise UnknownOrder("no such order") from None
         reading = read_notification(order, notification)
         order = settlement.apply(self._table, order, reading, Witness.NOTIFY, now)
         if isinstance(reading, Contradiction):
-            raise AmountMismatch(payment_request_id)
+            raise AmountMismatch("amount or currency are not the order's")
         return order
 
 
@@ -83,24 +83,16 @@ def handler(event: Event, context: Any) -> Answer:
         order = receiver.receive(message, headers.get("signature", ""), datetime.now(UTC))
     except NotificationRejected as error:
         status, code = REFUSALS[type(error)]
-        # Anybody can send what is not signed; what is signed and refused came from Alipay.
-        telemetry.count("NotificationUnproved" if isinstance(error, SignatureInvalid) else "NotificationRefused")
-        logger.warning("notification refused", resultCode=code, reason=_reason(error))
-        return _result(status, code, "F", _reason(error))
+        logger.warning("notification refused", resultCode=code, reason=str(error))
+        # Who cannot sign learns nothing of our keys.
+        unproved = isinstance(error, SignatureInvalid)
+        telemetry.count("NotificationUnproved" if unproved else "NotificationRefused")
+        return _result(status, code, "F", "not provably from Alipay" if unproved else str(error))
     except Exception as error:
         report_fault(error)
         return _result(500, "SYSTEM_ERROR", "F", "deliver again")
     logger.info("notification acknowledged", status=order.status.value)
     return _result(200, "SUCCESS", "S", "success")
-
-
-def _reason(error: NotificationRejected) -> str:
-    """Why, in our words; what was sent is not repeated."""
-    if isinstance(error, UnknownOrder):
-        return "no such order"
-    if isinstance(error, AmountMismatch):
-        return "amount or currency are not the order's"
-    return str(error)
 
 
 def _result(status: int, code: str, result_status: str, message: str) -> Answer:

@@ -162,7 +162,7 @@ def parse_public_key(text: Any, name: str = "alipayPublicKeys") -> RSAPublicKey:
 
 def _der(text: str) -> bytes:
     """The bytes inside; armour is dropped, for it is often the wrong one, and so is white space of every kind."""
-    body = _ARMOUR.sub("", text).replace("\\n", "")
+    body = _ARMOUR.sub("", text).replace("\\r", "").replace("\\n", "")
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except binascii.Error as error:

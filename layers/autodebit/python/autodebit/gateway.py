@@ -30,7 +30,8 @@ class AlipayGateway:
     def __init__(self, base_url: str, credentials: CredentialsStore) -> None:
         url = urlsplit(base_url.rstrip("/"))
         local = url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1")
-        if not (url.scheme == "https" or local) or not url.hostname or url.path or url.query:
+        # A port that is none raises ValueError by itself.
+        if not (url.scheme == "https" or local) or not url.hostname or url.port == 0 or url.path or url.query:
             raise ValueError("the gateway's base URL must be https://HOST, or http on a loopback address")
         self._base_url = f"{url.scheme}://{url.netloc}"
         self._credentials = credentials

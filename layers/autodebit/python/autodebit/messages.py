@@ -8,7 +8,7 @@ from typing import Any
 
 from autodebit.errors import FieldError, NotificationMalformed, OutcomeUnknown, RequestInvalid
 from autodebit.order import Amount, utc_text
-from autodebit.pay_fields import check_pay_fields
+from autodebit.pay_fields import MOST_ERRORS, check_pay_fields
 
 PRODUCT_CODE = "AGREEMENT_PAYMENT"
 
@@ -76,7 +76,7 @@ def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
     except JsonInvalid as error:
         raise RequestInvalid([FieldError("body", str(error))]) from None
     errors = check_pay_fields(fields)
-    if any(error.field == "paymentExpiryTime" for error in errors):
+    if any(error.field == "paymentExpiryTime" for error in errors) or len(errors) >= MOST_ERRORS:
         raise RequestInvalid(errors)
     expiry_fault = _expiry_fault(fields.get("paymentExpiryTime"), now)
     if errors:

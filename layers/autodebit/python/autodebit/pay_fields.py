@@ -154,7 +154,7 @@ PAY_REQUEST = Fields(
         "settlementStrategy": Fields({"settlementCurrency": replace(_CURRENCY, required=False)}),
         "paymentExpiryTime": Text(
             64,
-            pattern=re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII),
+            pattern=re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII),
             rule="must be ISO 8601 with an offset, such as 2026-11-22T17:30:55+08:00",
         ),
         "creditPayPlan": Fields({"installmentNum": Text(8), "creditPayFeeType": Text(64), "feePercentage": Text(3)}),
@@ -180,10 +180,12 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
     """Every fault of a pay request, each named by its field; an empty list if there is none."""
     errors = [FieldError(name, "is set by the service; leave it out") for name in OWNED if name in request]
     _check(PAY_REQUEST, request, "", errors)
-    if not any(error.field == "paymentExpiryTime" for error in errors):
-        errors += _check_calendar(request.get("paymentExpiryTime"))
-    if not errors:
-        errors += _check_currency_rules(request["paymentAmount"])
+    if len(errors) < MOST_ERRORS:
+        at_fault = {error.field.partition(".")[0] for error in errors}
+        if "paymentAmount" not in at_fault:
+            errors += _check_currency_rules(request["paymentAmount"])
+        if "paymentExpiryTime" not in at_fault:
+            errors += _check_calendar(request.get("paymentExpiryTime"))
     return errors[:MOST_ERRORS]
 
 

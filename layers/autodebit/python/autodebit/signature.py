@@ -91,6 +91,9 @@ def _decode(text: str) -> bytes:
         encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
         if not _BASE64.fullmatch(encoded):
             raise SignatureInvalid("encoding")
-        return base64.b64decode(encoded, validate=True)
+        signature = base64.b64decode(encoded, validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raise SignatureInvalid("encoding") from None
+    if base64.b64encode(signature) != encoded:  # bits of the last digit that belong to no byte
+        raise SignatureInvalid("encoding")
+    return signature

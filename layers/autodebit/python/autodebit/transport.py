@@ -40,24 +40,25 @@ class _CertificateRefused(_NeverConnected):
     """The peer's certificate is not one for the gateway's host."""
 
 
-_connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+# A connection that its peer announced to close forgets its socket while the answer is still being read from it.
+_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 class _Connection(HTTPConnection):
     def connect(self) -> None:
-        _connections.add(self)
         super().connect()
+        _sockets.add(self.sock)
 
 
 class _SecureConnection(HTTPSConnection):
     def connect(self) -> None:
-        _connections.add(self)
         try:
             super().connect()
         except ssl.SSLCertVerificationError as error:
             raise _CertificateRefused(self, "certificate refused") from error
         except OSError as error:  # a handshake that is cut or refused, which urllib3 reports like a cut request
             raise _NeverConnected(self, "no TLS connection") from error
+        _sockets.add(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
@@ -145,8 +146,7 @@ def _cut_after(timeout_s: float) -> Iterator[threading.Event]:
 
 def _cut() -> None:
     """End every connection of this process: a function's environment makes one call at a time."""
-    for connection in list(_connections):
-        if connection.sock is not None:
-            # The plain socket's method: SSLSocket's own would take the TLS layer from under the reading thread.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+    for connected in list(_sockets):
+        # The plain socket's method: SSLSocket's own would take the TLS layer from under the reading thread.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -1,0 +1,27 @@
+"""The shared package is imported here as in a function, without AWS: what it reads at import is made up."""
+
+import os
+
+os.environ.setdefault("ORDERS_TABLE", "orders")
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "autodebit")
+
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("core", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("core")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
+    """Every metric that is counted, as calls of a mock."""
+    from autodebit import telemetry
+
+    count = Mock(spec=telemetry.count)
+    monkeypatch.setattr(telemetry, "count", count)
+    yield count
+    telemetry.metrics.clear_metrics()

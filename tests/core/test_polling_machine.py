@@ -1,0 +1,82 @@
+"""Starting executions, with Step Functions' answers played back."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from autodebit.errors import PollingFault
+from autodebit.polling_machine import PollingMachine
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
+
+ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:Polling"
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:Polling:ord-1-2"
+START = {
+    "stateMachineArn": ARN,
+    "name": "ord-1-2",
+    "input": json.dumps({"paymentRequestId": "ord-1", "inquiry": 0, "waitSeconds": 3}),
+}
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PollingMachine, Stubber]]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    machine = PollingMachine(ARN, 3)
+    with Stubber(machine._client) as stub:
+        yield machine, stub
+        stub.assert_no_pending_responses()
+
+
+def test_an_execution_is_started_under_the_rounds_name(played: tuple[PollingMachine, Stubber]) -> None:
+    machine, stub = played
+    stub.add_response("start_execution", {"executionArn": EXECUTION, "startDate": "2026-11-22T09:30:00Z"}, START)
+    assert machine.start("ord-1", 2) is True
+
+
+def test_a_name_that_is_taken_is_an_answer(played: tuple[PollingMachine, Stubber]) -> None:
+    machine, stub = played
+    stub.add_client_error("start_execution", "ExecutionAlreadyExists")
+    assert machine.start("ord-1", 2) is False
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ExecutionLimitExceeded", "AccessDenied", "InvalidName"])
+def test_any_other_refusal_is_a_fault(played: tuple[PollingMachine, Stubber], code: str) -> None:
+    machine, stub = played
+    stub.add_client_error("start_execution", code)
+    with pytest.raises(PollingFault):
+        machine.start("ord-1", 2)
+    stub.add_client_error("describe_execution", code)
+    with pytest.raises(PollingFault):
+        machine.is_running("ord-1", 2)
+
+
+def test_step_functions_out_of_reach_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = PollingMachine(ARN, 3)
+
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://states")
+
+    monkeypatch.setattr(machine._client, "start_execution", unreachable)
+    with pytest.raises(PollingFault):
+        machine.start("ord-1", 2)
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"])
+def test_only_an_execution_that_runs_is_running(played: tuple[PollingMachine, Stubber], status: str) -> None:
+    machine, stub = played
+    response = {
+        "executionArn": EXECUTION,
+        "stateMachineArn": ARN,
+        "status": status,
+        "startDate": "2026-11-22T09:30:00Z",
+    }
+    stub.add_response("describe_execution", response, {"executionArn": EXECUTION})
+    assert machine.is_running("ord-1", 2) is (status == "RUNNING")
+
+
+def test_a_post_waits_for_step_functions_once_and_three_seconds_at_most() -> None:
+    config = PollingMachine(ARN, 3)._client.meta.config
+    assert config.connect_timeout + config.read_timeout <= 3
+    assert config.retries["total_max_attempts"] == 1

@@ -1,0 +1,37 @@
+"""Which metric a failed call counts under: what somebody has to mend is heard by an alarm."""
+
+from unittest.mock import Mock
+
+import pytest
+from autodebit import telemetry
+from autodebit.errors import (
+    AnswerRefused,
+    CertificateRefused,
+    CredentialsUnavailable,
+    GatewayError,
+    NotSent,
+    OutcomeUnknown,
+)
+
+from .samples import order
+
+
+@pytest.mark.parametrize(
+    ("error", "metric"),
+    [
+        (AnswerRefused("unsigned INVALID_SIGNATURE"), "AnswerRefused"),
+        (CertificateRefused("certificate"), "AnswerRefused"),
+        (CredentialsUnavailable("ThrottlingException"), "Fault"),
+        (NotSent("no connection"), "NoAnswer"),
+        (OutcomeUnknown("HTTP 500"), "NoAnswer"),
+    ],
+    ids=lambda value: getattr(value, "reason", value),
+)
+def test_a_failed_call_is_counted_by_who_has_to_act(error: GatewayError, metric: str, counted: Mock) -> None:
+    telemetry.call_failed("pay", error)
+    counted.assert_called_once_with(metric)
+
+
+def test_an_order_that_is_init_is_not_reported_as_settled() -> None:
+    with pytest.raises(ValueError, match="not settled"):
+        telemetry.settled(order())

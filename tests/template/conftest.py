@@ -1,0 +1,5 @@
+"""What the shared package reads when it is imported."""
+
+import os
+
+os.environ.setdefault("ORDERS_TABLE", "orders")

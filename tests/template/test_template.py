@@ -1,0 +1,465 @@
+"""The template is code: least privilege, nothing that outlives its use, nothing that dies with the stack."""
+
+import ast
+import re
+from typing import Any
+
+import pytest
+import yaml
+from autodebit.order_table import OpenOrders, OrderItem
+from autodebit.polling import parse_schedule
+
+from .source import (
+    ALARMS,
+    FUNCTIONS,
+    PACKAGE,
+    RESOURCES,
+    ROLES,
+    ROOT,
+    TEMPLATE,
+    actions,
+    environment_read,
+    listed,
+    metrics_counted,
+    modules_of,
+    of_type,
+    role_of,
+    statements,
+)
+
+GLOBALS = TEMPLATE["Globals"]["Function"]
+PARAMETERS = TEMPLATE["Parameters"]
+
+
+def matches(parameter: str, value: str) -> bool:
+    """CloudFormation holds the whole value against the pattern."""
+    return re.fullmatch(PARAMETERS[parameter]["AllowedPattern"], value) is not None
+
+
+# --- Permissions -------------------------------------------------------------------------------------------------
+
+WITHOUT_A_RESOURCE = {
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+}
+"""https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and .../concepts-xray-tracing.html"""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_has_a_wildcard_in_an_action(role: str) -> None:
+    assert actions(role)
+    assert not [action for action in actions(role) if "*" in action or "?" in action]
+    assert not [statement for statement in statements(role) if {"NotAction", "NotResource"} & set(statement)]
+    assert all(statement["Effect"] == "Allow" and statement["Sid"] for statement in statements(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_resource_is_a_wildcard_only_where_aws_knows_none(role: str) -> None:
+    for statement in statements(role):
+        for resource in listed(statement["Resource"]):
+            if resource == "*":
+                assert set(listed(statement["Action"])) <= WITHOUT_A_RESOURCE
+            else:
+                # An execution has no name before it starts.
+                (text,) = resource.values()
+                assert "*" not in text or listed(statement["Action"]) == ["states:DescribeExecution"]
+                assert text.count("*") <= 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_assumed_by_one_service_and_has_no_managed_policies(role: str) -> None:
+    (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
+    service = "states" if role == "PollingRole" else "lambda"
+    assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+    assert "ManagedPolicyArns" not in ROLES[role]
+
+
+def test_only_initiate_pay_puts_items_and_nobody_deletes_them() -> None:
+    everything = {role: actions(role) for role in ROLES}
+    assert [role for role, allowed in everything.items() if "dynamodb:PutItem" in allowed] == ["InitiatePayRole"]
+    forbidden = {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:Scan", "dynamodb:DeleteTable"}
+    assert not [role for role, allowed in everything.items() if forbidden & allowed]
+    assert not [action for allowed in everything.values() for action in allowed if action.startswith("iam:")]
+
+
+def test_who_looks_orders_up_can_change_nothing() -> None:
+    assert actions("GetOrderRole") == {"dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) -> None:
+    source = modules_of(function)
+    allowed = actions(role_of(function))
+    assert ("secretsmanager:GetSecretValue" in allowed) is ("secret" in source)
+    assert ("kms:Decrypt" in allowed) is ("secret" in source)
+    assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
+    assert ("dynamodb:Query" in allowed) is (function == "SweepFunction")
+    assert ("dynamodb:UpdateItem" in allowed) is (function != "GetOrderFunction")
+    # A refused condition is followed by a read.
+    assert "dynamodb:GetItem" in allowed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_logs_into_its_own_group_alone(function: str) -> None:
+    (logging,) = [s for s in statements(role_of(function)) if "logs:PutLogEvents" in listed(s["Action"])]
+    group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert logging["Resource"] == {"GetAtt": f"{group}.Arn"}
+
+
+# --- Functions ---------------------------------------------------------------------------------------------------
+
+
+def test_every_function_has_a_role_and_a_log_group_of_its_own() -> None:
+    assert len({role_of(function) for function in FUNCTIONS}) == len(FUNCTIONS)
+    groups = [properties["LoggingConfig"]["LogGroup"]["Ref"] for properties in FUNCTIONS.values()]
+    assert len(set(groups)) == len(FUNCTIONS)
+
+
+def test_every_log_group_forgets() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert {properties["RetentionInDays"] for properties in groups.values()} <= {30, 60, 90, 120, 180, 365}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_functions_log_group_has_the_functions_name(function: str) -> None:
+    group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
+    name = FUNCTIONS[function]["FunctionName"]["Sub"]
+    assert RESOURCES[group]["Properties"]["LogGroupName"] == {"Sub": f"/aws/lambda/{name}"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_ends_in_time(function: str) -> None:
+    timeout_s = FUNCTIONS[function]["Timeout"]
+    kinds = {event["Type"] for event in FUNCTIONS[function].get("Events", {}).values()}
+    if "Api" in kinds:
+        assert timeout_s <= 29, "API Gateway hangs up then"
+    if "Schedule" in kinds:
+        assert timeout_s < 60, "the next run begins then"
+    assert 0 < timeout_s <= 55
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_given_every_variable_it_reads_and_none_that_it_does_not(function: str) -> None:
+    own = set(FUNCTIONS[function].get("Environment", {}).get("Variables", {}))
+    everyones = set(GLOBALS["Environment"]["Variables"])
+    read = set().union(*(environment_read(tree) for tree in modules_of(function).values()))
+    assert read <= own | everyones
+    assert own <= read
+    assert not own & everyones
+
+
+def test_what_every_function_is_given_some_function_reads() -> None:
+    read = {name for function in FUNCTIONS for tree in modules_of(function).values() for name in environment_read(tree)}
+    assert set(GLOBALS["Environment"]["Variables"]) <= read | {"POWERTOOLS_SERVICE_NAME"}
+
+
+def test_no_variable_holds_a_secret() -> None:
+    variables = [GLOBALS["Environment"]["Variables"]]
+    variables += [properties.get("Environment", {}).get("Variables", {}) for properties in FUNCTIONS.values()]
+    for given in variables:
+        assert all("resolve:secretsmanager" not in str(value) for value in given.values())
+
+
+def test_the_runtime_is_the_one_that_the_tests_run_on() -> None:
+    assert GLOBALS["Runtime"] == "python3.13"
+    assert GLOBALS["Handler"] == "app.handler"
+
+
+def test_every_function_of_the_repository_is_deployed() -> None:
+    deployed = {properties["CodeUri"] for properties in FUNCTIONS.values()}
+    assert deployed == {f"functions/{path.parent.name}" for path in ROOT.glob("functions/*/app.py")}
+
+
+def test_every_module_of_the_shared_package_is_used() -> None:
+    used = {module for function in FUNCTIONS for module in modules_of(function)}
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} <= used
+
+
+# --- The table ---------------------------------------------------------------------------------------------------
+
+
+def test_the_record_of_money_outlives_the_stack() -> None:
+    table = RESOURCES["OrderTable"]
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    properties = table["Properties"]
+    assert properties["DeletionProtectionEnabled"] is True
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"]["SSEEnabled"] is True
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert "TimeToLiveSpecification" not in properties
+
+
+def test_the_table_has_the_keys_and_the_index_that_the_code_uses() -> None:
+    properties = RESOURCES["OrderTable"]["Properties"]
+    assert properties["KeySchema"] == [{"AttributeName": "paymentRequestId", "KeyType": "HASH"}]
+    assert OrderItem._hash_keyname == "paymentRequestId"
+    (index,) = properties["GlobalSecondaryIndexes"]
+    meta = OpenOrders.Meta
+    assert index["IndexName"] == meta.index_name
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["openShard", "lookAt"]
+    assert index["Projection"]["ProjectionType"] == meta.projection.projection_type
+    assert set(index["Projection"]["NonKeyAttributes"]) == set(meta.projection.non_key_attributes)
+    (query,) = [s for s in statements("SweepRole") if "dynamodb:Query" in listed(s["Action"])]
+    assert query["Resource"] == {"Sub": f"${{OrderTable.Arn}}/index/{meta.index_name}"}
+    defined = {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]}
+    assert defined == {"paymentRequestId", "openShard", "lookAt"}
+
+
+# --- Alarms ------------------------------------------------------------------------------------------------------
+
+OF_AWS = {
+    ("AWS/States", "ExecutionsFailed"): {"StateMachineArn"},
+    ("AWS/ApiGateway", "5XXError"): {"ApiName", "Stage"},
+}
+"""https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html and
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"""
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_listens_to_a_metric_that_somebody_emits(alarm: str) -> None:
+    properties = ALARMS[alarm]
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in properties["Dimensions"]}
+    metric = (properties["Namespace"], properties["MetricName"])
+    if metric in OF_AWS:
+        assert set(dimensions) == OF_AWS[metric]
+    else:
+        assert properties["Namespace"] == _namespace()
+        assert properties["MetricName"] in metrics_counted()
+        assert dimensions == {"service": GLOBALS["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]}
+
+
+def _namespace() -> str:
+    tree = ast.parse((PACKAGE / "telemetry.py").read_text("utf-8"))
+    (value,) = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NAMESPACE"
+    ]
+    return str(ast.literal_eval(value))
+
+
+def test_the_metrics_are_found_in_the_source() -> None:
+    assert {"Fault", "Contradiction", "AnswerRefused", "OrdersInitTooLong", "PaymentSettled"} <= metrics_counted()
+
+
+def test_what_a_person_has_to_act_on_has_an_alarm() -> None:
+    heard = {properties["MetricName"] for properties in ALARMS.values()}
+    assert {"ExecutionsFailed", "OrdersInitTooLong", "AnswerRefused", "Contradiction", "Fault"} <= heard
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_reaches_the_topic_and_says_what_to_do(alarm: str) -> None:
+    properties = ALARMS[alarm]
+    assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+    assert len(properties["AlarmDescription"]) > 40
+    assert (properties["Threshold"], properties["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    assert properties.get("DatapointsToAlarm", 1) <= properties["EvaluationPeriods"]
+    assert properties["Period"] in (60, 300)
+    assert "ActionsEnabled" not in properties
+
+
+def test_a_sweep_that_does_not_run_is_heard() -> None:
+    assert ALARMS["OrdersInitTooLongAlarm"]["TreatMissingData"] == "breaching"
+    silent = {name for name, properties in ALARMS.items() if properties["TreatMissingData"] == "notBreaching"}
+    assert silent == set(ALARMS) - {"OrdersInitTooLongAlarm"}
+
+
+# --- The API -----------------------------------------------------------------------------------------------------
+
+API = RESOURCES["Api"]["Properties"]
+ROUTES = {
+    ("/payments", "post"): "InitiatePayFunction",
+    ("/payments/{paymentRequestId}", "get"): "GetOrderFunction",
+    ("/notifications/payment", "post"): "NotifyFunction",
+}
+
+
+def test_the_api_has_three_routes_and_no_other() -> None:
+    paths = API["DefinitionBody"]["paths"]
+    assert {(path, method) for path, methods in paths.items() for method in methods} == set(ROUTES)
+
+
+@pytest.mark.parametrize(("path", "method"), ROUTES)
+def test_a_route_goes_to_its_function_which_it_may_call(path: str, method: str) -> None:
+    function = ROUTES[path, method]
+    integration = API["DefinitionBody"]["paths"][path][method]["x-amazon-apigateway-integration"]
+    assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
+    assert f"${{{function}.Arn}}" in integration["uri"]["Sub"]
+    (event,) = [e["Properties"] for e in FUNCTIONS[function]["Events"].values() if e["Type"] == "Api"]
+    assert (event["Path"], event["Method"].lower(), event["RestApiId"]) == (path, method, {"Ref": "Api"})
+
+
+@pytest.mark.parametrize(("path", "method"), [route for route in ROUTES if route[0].startswith("/payments")])
+def test_a_merchant_signs_its_calls_unless_the_stack_is_local(path: str, method: str) -> None:
+    security = API["DefinitionBody"]["paths"][path][method]["security"]
+    assert security == {"If": ["MerchantsSign", [{"sigv4": []}], []]}
+    assert TEMPLATE["Conditions"]["MerchantsSign"] == {"Equals": [{"Ref": "ApiAuth"}, "AWS_IAM"]}
+    assert PARAMETERS["ApiAuth"]["Default"] == "AWS_IAM"
+    assert PARAMETERS["ApiAuth"]["AllowedValues"] == ["AWS_IAM", "NONE"]
+    scheme = API["DefinitionBody"]["components"]["securitySchemes"]["sigv4"]
+    assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def test_alipay_needs_nothing_but_its_signature_on_the_message() -> None:
+    assert API["DefinitionBody"]["paths"]["/notifications/payment"]["post"]["security"] == []
+
+
+def test_every_route_is_throttled() -> None:
+    (settings,) = API["MethodSettings"]
+    assert (settings["HttpMethod"], settings["ResourcePath"]) == ("*", "/*")
+    assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+    assert "DataTraceEnabled" not in settings, "it would log bodies, the access token in them"
+
+
+# --- Parameters --------------------------------------------------------------------------------------------------
+
+
+def test_only_the_secret_must_be_given() -> None:
+    assert [name for name, properties in PARAMETERS.items() if "Default" not in properties] == ["CredentialsSecret"]
+    assert all(properties["Description"] for properties in PARAMETERS.values())
+
+
+@pytest.mark.parametrize("parameter", [name for name in PARAMETERS if "AllowedPattern" in PARAMETERS[name]])
+def test_a_default_is_allowed(parameter: str) -> None:
+    if "Default" in PARAMETERS[parameter]:
+        assert matches(parameter, PARAMETERS[parameter]["Default"])
+    assert PARAMETERS[parameter]["ConstraintDescription"]
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://open-na-global.alipay.com", True),
+        ("https://open-de-global.alipay.com/", True),
+        ("https://gateway.example:8443", True),
+        ("http://localhost:9000", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://[::1]:9000", True),
+        ("http://open-na-global.alipay.com", False),
+        ("http://localhost.example.com", False),
+        ("http://localhost@example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("https://user:password@example.com", False),
+        ("https://open-na-global.alipay.com/ams", False),
+        ("https://open-na-global.alipay.com?x", False),
+        ("https://", False),
+        ("", False),
+    ],
+)
+def test_a_gateway_is_https_or_on_this_machine(url: str, allowed: bool) -> None:
+    assert matches("AlipayGatewayUrl", url) is allowed
+
+
+@pytest.mark.parametrize(
+    ("schedule", "allowed"),
+    [
+        ("3", True),
+        ("3,3,6", True),
+        ("10,99,54000", True),
+        ("2", False),
+        ("0", False),
+        ("3,2", False),
+        ("03", False),
+        ("3,", False),
+        ("", False),
+        ("3, 3", False),
+        ("3.5", False),
+        ("-3", False),
+    ],
+)
+def test_a_schedule_that_cloudformation_takes_the_code_takes_too(schedule: str, allowed: bool) -> None:
+    assert matches("InquirySchedule", schedule) is allowed
+    if allowed:
+        assert parse_schedule(schedule)
+
+
+@pytest.mark.parametrize(
+    ("arn", "allowed"),
+    [
+        ("arn:aws:secretsmanager:us-east-1:123456789012:secret:autodebit-AbCdEf", True),
+        ("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf", True),
+        ("arn:aws:secretsmanager:us-east-1:123456789012:secret:autodebit", False),
+        ("autodebit", False),
+        ("*", False),
+        ("arn:aws:s3:::bucket", False),
+        ("", False),
+    ],
+)
+def test_the_secret_is_named_by_its_full_arn(arn: str, allowed: bool) -> None:
+    assert matches("CredentialsSecret", arn) is allowed
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("", True),
+        ("https://pay.example.com", True),
+        ("https://pay.example.com/alipay/v1", True),
+        ("http://localhost:4566/_aws/execute-api/autodebit/v1", True),
+        ("https://pay.example.com/", False),
+        ("https://pay.example.com/v1/", False),
+        ("https://pay.example.com?x=y", False),
+        ("https://pay.example.com/v1#x", False),
+        ("pay.example.com", False),
+        ("ftp://pay.example.com", False),
+    ],
+)
+def test_a_public_url_has_no_query_and_no_slash_at_its_end(url: str, allowed: bool) -> None:
+    assert matches("PublicBaseUrl", url) is allowed
+
+
+# --- The whole ---------------------------------------------------------------------------------------------------
+
+
+def references(value: Any) -> set[str]:
+    """The logical names that a part of the template refers to."""
+    if isinstance(value, dict):
+        found = set().union(*(references(inner) for inner in value.values())) if value else set()
+        if "Ref" in value and isinstance(value["Ref"], str):
+            found.add(value["Ref"])
+        if "GetAtt" in value and isinstance(value["GetAtt"], str):
+            found.add(value["GetAtt"].split(".")[0])
+        if "Sub" in value and isinstance(value["Sub"], str):
+            found |= {name.split(".")[0] for name in re.findall(r"\$\{([^}!]+)\}", value["Sub"])}
+        return found
+    if isinstance(value, list):
+        return set().union(*(references(inner) for inner in value)) if value else set()
+    return set()
+
+
+def test_every_reference_leads_somewhere_and_every_parameter_is_used() -> None:
+    refered = references({name: TEMPLATE[name] for name in ("Globals", "Resources", "Outputs", "Conditions")})
+    names = {name for name in refered if not name.startswith("AWS::")}
+    assert names <= set(RESOURCES) | set(PARAMETERS)
+    assert set(PARAMETERS) <= names
+    conditions = re.findall(r"'If': \['(\w+)'", str(TEMPLATE))
+    assert set(conditions) == set(TEMPLATE["Conditions"])
+
+
+def test_no_name_stands_twice_in_the_template() -> None:
+    """YAML lets the last one win, in silence."""
+
+    class Strict(yaml.SafeLoader):
+        pass
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+        keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"line {node.start_mark.line + 1}"
+        return loader.construct_mapping(node, deep=True)
+
+    def tagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+        return mapping(loader, node) if isinstance(node, yaml.MappingNode) else None
+
+    Strict.add_constructor("tag:yaml.org,2002:map", mapping)
+    Strict.add_multi_constructor("!", tagged)
+    assert yaml.load((ROOT / "template.yaml").read_text("utf-8"), Strict)
