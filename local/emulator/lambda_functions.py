@@ -10,9 +10,12 @@ runtimes run, speaks it. So a Python function is a custom runtime whose bootstra
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import queue
+import select
 import shutil
 import threading
 import time
@@ -114,6 +117,7 @@ class RuntimeClientWorker(runtime.ProvidedWorker):
 
     def __init__(self, func_name: str, config: Config, code_zip: bytes) -> None:
         layers = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
+        self._reading = threading.Lock()
         super().__init__(func_name, config, Package(code_zip, [layer for layer in layers if layer]))
 
     def _await_init(self, init_timeout: float | None = None) -> None:
@@ -135,11 +139,40 @@ class RuntimeClientWorker(runtime.ProvidedWorker):
         handler.wbufsize = 1 << 16
         return handler
 
-    def _drain_stderr_bounded(
-        self, first_line_wait: float = 0.010, idle_confirm: float = 0.003, hard_cap: float = 0.250
-    ) -> str:
-        """A function's lines are in the pipe before its answer is: no need to listen 50 ms to a silent one."""
-        return super()._drain_stderr_bounded(first_line_wait, idle_confirm, hard_cap)
+    def _pump_output(self, stream: Any, log_queue: queue.Queue[str]) -> None:
+        """Put the function's lines into the queue; `_reading` is held while something is between pipe and queue."""
+        unfinished = b""
+        while True:
+            _readable(stream, None)
+            with self._reading:
+                written = os.read(stream.fileno(), 1 << 16)
+                *lines, unfinished = (unfinished + written).split(b"\n")
+                for line in lines if written else filter(None, [unfinished]):
+                    with contextlib.suppress(queue.Full):
+                        log_queue.put_nowait(line.decode("utf-8", "replace").rstrip("\r"))
+            if not written:
+                stream.close()
+                return
+
+    def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
+        """All that the function wrote until it answered: it is in the pipe by then.
+
+        ministack waits some milliseconds for a line; on a busy machine it comes later, into the next invocation's log.
+        """
+        pipe = self._proc.stdout if self._proc else None
+        while pipe and not pipe.closed:
+            with self._reading:
+                if pipe.closed or not _readable(pipe, 0):
+                    break
+            time.sleep(0.001)
+        return self._drain_stderr()
+
+
+def _readable(pipe: Any, within_ms: int | None) -> bool:
+    """Whether there is something to read, or the other end is closed; poll, since select knows 1024 files only."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(within_ms))
 
 
 def function_environment(config: Config, directory: Path, port: int, settings: Settings) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""The simulated Alipay's control API, which `local/alipay/server.py` describes."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Alipay:
+    """Plans payments, sends notifications, and tells what it saw."""
+
+    url: str
+    _local: threading.local = field(default_factory=threading.local)
+
+    def plan(self, payment_request_id: str, **plan: Any) -> str:
+        """Plan a payment: `pay`, `inquiry`, `result`, `expires`, `notify`. Returns the id."""
+        self._post("plans", {"paymentRequestId": payment_request_id, "plan": plan})
+        return payment_request_id
+
+    def plan_all(self, prefix: str, **plan: Any) -> None:
+        """Plan every payment whose id begins so."""
+        self._post("plans", {"paymentRequestIdPrefix": prefix, "plan": plan})
+
+    def payment(self, payment_request_id: str) -> Json | None:
+        """The payment in its ledger; None if no call has named it."""
+        response = self._session.get(f"{self.url}/_sim/payments/{payment_request_id}", timeout=10)
+        return None if response.status_code == 404 else response.json()
+
+    def payments(self) -> dict[str, Json]:
+        """Every payment that pay reached, by paymentRequestId."""
+        found = self._get("payments")["payments"]
+        return {payment["paymentRequestId"]: payment for payment in found if payment["known"]}
+
+    def calls(self, payment_request_id: str, call: str = "") -> list[Json]:
+        """The requests about a payment; of `call` (`pay`, `inquiryPayment`) only."""
+        found = self._get("requests", paymentRequestId=payment_request_id)["requests"]
+        return [request for request in found if request["path"].endswith(call)]
+
+    def notifications(self, payment_request_id: str) -> list[Json]:
+        """The attempts to deliver its notifications."""
+        return self._get("notifications", paymentRequestId=payment_request_id)["notifications"]
+
+    def notify(self, payment_request_id: str, **message: Any) -> Json:
+        """Send one notification now: `status`, `body`, `acknowledged`."""
+        return self._post("notify", {"paymentRequestId": payment_request_id, **message})
+
+    @property
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        session: requests.Session = self._local.session
+        return session
+
+    def _get(self, what: str, **query: str) -> Json:
+        response = self._session.get(f"{self.url}/_sim/{what}", params=query, timeout=30)
+        response.raise_for_status()
+        return response.json()
+
+    def _post(self, what: str, given: Json) -> Json:
+        response = self._session.post(f"{self.url}/_sim/{what}", json=given, timeout=30)
+        if not response.ok:
+            raise AssertionError(f"{what}: {response.status_code} {response.text}")
+        return response.json()

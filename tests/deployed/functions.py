@@ -1,0 +1,80 @@
+"""The deployed functions: their processes, their configuration, and calling one directly."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .waiting import eventually
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Functions:
+    """`emulator_pid` is the parent of every function's process. Functions are named without the stack's name."""
+
+    aws: Any
+    stack_name: str
+    emulator_pid: int
+
+    def processes(self, name: str) -> list[int]:
+        """The process ids of the function's environments."""
+        wanted = f"AWS_LAMBDA_FUNCTION_NAME={self.stack_name}-{name}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                if _parent(entry) == self.emulator_pid and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
+
+    def kill(self, name: str) -> None:
+        """SIGKILL every environment of the function: what they were doing ends there, the next call is a cold start."""
+        for pid in (pids := self.processes(name)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not set(pids) & set(self.processes(name)), f"the processes of {name} are gone", 5)
+
+    def invoke(self, name: str, event: Json | None = None) -> Any:
+        """What the function returns."""
+        answer = self.aws("lambda").invoke(
+            FunctionName=f"{self.stack_name}-{name}", Payload=json.dumps(event or {}).encode()
+        )
+        payload = answer["Payload"].read().decode()
+        if "FunctionError" in answer:
+            raise AssertionError(f"{name}: {payload}")
+        return json.loads(payload)
+
+    @contextmanager
+    def configured(self, name: str, **variables: str) -> Iterator[None]:
+        """The function with these environment variables, in fresh processes."""
+        client = self.aws("lambda")
+        function = f"{self.stack_name}-{name}"
+        before = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": before | variables})
+        self.kill(name)
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=function, Environment={"Variables": before})
+            self.kill(name)
+
+    @contextmanager
+    def throttled(self, name: str) -> Iterator[None]:
+        """The function with no concurrency at all."""
+        client = self.aws("lambda")
+        function = f"{self.stack_name}-{name}"
+        client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+        try:
+            yield
+        finally:
+            client.delete_function_concurrency(FunctionName=function)
+
+
+def _parent(process: Path) -> int:
+    """The parent's id; the name before it, in parentheses, may hold anything."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])

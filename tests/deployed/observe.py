@@ -1,0 +1,231 @@
+"""What AWS shows of the stack: rows and each of their versions, log lines, metrics in them, executions."""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from .waiting import eventually
+
+Json = dict[str, Any]
+
+LATE_MS = 3000
+"""A line may appear this much later than its timestamp says."""
+
+_deserialize = TypeDeserializer().deserialize
+
+
+def _plain(item: Json) -> Json:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line a function wrote. `fields` is empty if it is not JSON; metrics are lines of their own."""
+
+    function: str
+    invocation: str
+    text: str
+    fields: Json = field(default_factory=dict)
+
+
+class Observer:
+    """Reads through `aws`, which makes a client for a service. The table's stream is on: see `Stacks`."""
+
+    def __init__(self, aws: Any, stack: Json) -> None:
+        self._dynamodb, self._streams, self._logs, self._states = (
+            aws(service) for service in ("dynamodb", "dynamodbstreams", "logs", "stepfunctions")
+        )
+        self.table = stack["ordersTable"]
+        self.machine = stack["pollingStateMachineArn"]
+        self.stack_name = stack["stackName"]
+        self._lock = threading.RLock()
+        self._versions: dict[str, list[Json]] = defaultdict(list)
+        self._iterator: str | None = None
+        self._lines: list[Line] = []
+        self._lines_of: dict[str, list[Line]] = defaultdict(list)
+        self._looked_at = 0.0
+        self._read_until: dict[str, int] = {}
+        self._seen: set[tuple[str, str, int]] = set()
+
+    # The table
+
+    def row(self, payment_request_id: str) -> Json | None:
+        """The row as it is now."""
+        key = {"paymentRequestId": {"S": payment_request_id}}
+        item = self._dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+        return _plain(item) if item else None
+
+    def rows(self) -> dict[str, Json]:
+        """Every row, by paymentRequestId."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+        rows = [_plain(item) for page in pages for item in page["Items"]]
+        return {row["paymentRequestId"]: row for row in rows}
+
+    def still_init(self) -> set[str]:
+        """The ids of the orders that are INIT."""
+        pages = self._dynamodb.get_paginator("scan").paginate(
+            TableName=self.table,
+            ConsistentRead=True,
+            FilterExpression="#status = :init",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":init": {"S": "INIT"}},
+            ProjectionExpression="paymentRequestId",
+        )
+        return {item["paymentRequestId"]["S"] for page in pages for item in page["Items"]}
+
+    def settled(self, payment_request_id: str, within_s: float = 10.0) -> Json:
+        """The row once it has left INIT."""
+        return eventually(
+            lambda: self._final(payment_request_id),
+            f"{payment_request_id} settled",
+            within_s,
+            show=lambda: self.row(payment_request_id),
+        )
+
+    def _final(self, payment_request_id: str) -> Json | None:
+        row = self.row(payment_request_id)
+        return row if row and row["status"] != "INIT" else None
+
+    def versions(self, payment_request_id: str) -> list[Json]:
+        """The row after each write that was applied, the first one first."""
+        with self._lock:
+            self._follow_stream()
+            return list(self._versions[payment_request_id])
+
+    def all_versions(self) -> dict[str, list[Json]]:
+        with self._lock:
+            self._follow_stream()
+            return {payment_request_id: list(found) for payment_request_id, found in self._versions.items()}
+
+    def _follow_stream(self) -> None:
+        if self._iterator is None:
+            arn = self._streams.list_streams(TableName=self.table)["Streams"][0]["StreamArn"]
+            [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+            self._iterator = self._streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        while True:
+            answer = self._streams.get_records(ShardIterator=self._iterator, Limit=1000)
+            self._iterator = answer["NextShardIterator"]
+            for record in answer["Records"]:
+                version = _plain(record["dynamodb"]["NewImage"])
+                self._versions[version["paymentRequestId"]].append(version)
+            if not answer["Records"]:
+                return
+
+    # Logs and metrics
+
+    def lines(self, message: str = "", payment_request_id: str = "") -> list[Line]:
+        """The lines of all functions; with this message, about this payment."""
+        with self._lock:
+            self._follow_logs()
+            about = self._lines_of[payment_request_id] if payment_request_id else self._lines
+            return [line for line in about if not message or line.fields.get("message") == message]
+
+    def metric(self, name: str, payment_request_id: str = "") -> int:
+        """The sum of a metric as alarms see it; of those invocations only that wrote about this payment."""
+        about = {line.invocation for line in self.lines(payment_request_id=payment_request_id)}
+        counted = [line for line in self.lines() if name in line.fields and line.invocation in about]
+        return sum(int(sum(_values(line, name))) for line in counted)
+
+    def settlements(self, payment_request_id: str) -> list[Line]:
+        """The lines that say the payment was settled."""
+        return self.lines("payment settled", payment_request_id)
+
+    def text_of_logs(self) -> Iterator[str]:
+        for line in self.lines():
+            yield line.text
+
+    def _follow_logs(self) -> None:
+        """Read what is new, five times a second at most: it costs the emulator a look at every invocation so far."""
+        time.sleep(max(0.0, self._looked_at + 0.2 - time.monotonic()))
+        for name in ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep"):
+            group = f"/aws/lambda/{self.stack_name}-{name}"
+            while True:
+                since = max(0, self._read_until.get(group, 0) - LATE_MS)
+                events = self._logs.filter_log_events(logGroupName=group, startTime=since, limit=10_000)["events"]
+                counted: dict[tuple[str, str], int] = defaultdict(int)
+                new = 0
+                for event in events:
+                    stream, text = event["logStreamName"], event["message"]
+                    counted[stream, text] += 1
+                    # An identical line of one invocation counts as often as it was written.
+                    mark = (stream, text, counted[stream, text])
+                    if mark in self._seen:
+                        continue
+                    self._seen.add(mark)
+                    line = Line(name, stream, text, _fields(text))
+                    self._lines.append(line)
+                    self._lines_of[line.fields.get("paymentRequestId", "")].append(line)
+                    new += 1
+                if events:
+                    self._read_until[group] = events[-1]["timestamp"]
+                if len(events) < 10_000 or not new:
+                    break
+        self._looked_at = time.monotonic()
+
+    # Step Functions
+
+    def execution(self, payment_request_id: str, polling_round: int = 0) -> Json | None:
+        """The execution that polls the order in this round."""
+        try:
+            return self._states.describe_execution(executionArn=self._arn(payment_request_id, polling_round))
+        except self._states.exceptions.ExecutionDoesNotExist:
+            return None
+
+    def ended(self, payment_request_id: str, polling_round: int = 0, within_s: float = 10.0) -> Json:
+        """The execution once it has ended."""
+        return eventually(
+            lambda: self._ended(payment_request_id, polling_round),
+            f"the execution of {payment_request_id} ended",
+            within_s,
+            show=lambda: self.execution(payment_request_id, polling_round),
+        )
+
+    def _ended(self, payment_request_id: str, polling_round: int) -> Json | None:
+        execution = self.execution(payment_request_id, polling_round)
+        return execution if execution and execution["status"] != "RUNNING" else None
+
+    def history(self, payment_request_id: str, polling_round: int = 0) -> list[Json]:
+        """The events of that execution."""
+        pages = self._states.get_paginator("get_execution_history").paginate(
+            executionArn=self._arn(payment_request_id, polling_round)
+        )
+        return [event for page in pages for event in page["events"]]
+
+    def executions(self) -> list[Json]:
+        """Every execution there was: `name`, `status`."""
+        pages = self._states.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
+        return [execution for page in pages for execution in page["executions"]]
+
+    def text_of_executions(self) -> Iterator[str]:
+        for execution in self.executions():
+            described = self._states.describe_execution(executionArn=execution["executionArn"])
+            yield json.dumps([described.get(name, "") for name in ("name", "input", "output", "error", "cause")])
+            pages = self._states.get_paginator("get_execution_history").paginate(executionArn=execution["executionArn"])
+            for page in pages:
+                yield json.dumps(page["events"], default=str)
+
+    def _arn(self, payment_request_id: str, polling_round: int) -> str:
+        return f"{self.machine.replace(':stateMachine:', ':execution:')}:{payment_request_id}-{polling_round}"
+
+
+def _fields(text: str) -> Json:
+    if not text.startswith("{"):
+        return {}
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _values(line: Line, name: str) -> list[float]:
+    value = line.fields[name]
+    return value if isinstance(value, list) else [value]

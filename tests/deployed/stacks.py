@@ -1,0 +1,189 @@
+"""Stacks for tests: the real template, deployed by `local/stack.py`, with a fault proxy in front of AWS."""
+
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from .alipay import Alipay
+from .faults import Faults
+from .functions import Functions
+from .merchant import Answer, Merchant, new_id, payment
+from .observe import Observer
+from .waiting import eventually
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _local_stack() -> Any:
+    spec = importlib.util.spec_from_file_location("local_stack", ROOT / "local" / "stack.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+stack = _local_stack()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack that runs, and every way to look at it."""
+
+    description: Json
+    merchant: Merchant
+    alipay: Alipay
+    seen: Observer
+    faults: Faults
+    functions: Functions
+    scale: float
+    directory: Path
+
+    def aws(self, service: str) -> Any:
+        return stack.aws(self.description["awsEndpointUrl"], service)
+
+    def pay(self, label: str, request: Json | None = None, **plan: Any) -> tuple[str, Answer]:
+        """Plan a payment and ask for it: its id, and the answer."""
+        payment_request_id = self.alipay.plan(new_id(label), **plan)
+        return payment_request_id, self.merchant.pay(payment(payment_request_id, **(request or {})))
+
+    @property
+    def credentials(self) -> Json:
+        """The merchant's secret as it was at the start."""
+        return json.loads(Path(self.description["credentials"]).read_text())
+
+    @contextmanager
+    def polling_at(self, scale: float) -> Iterator[None]:
+        """Waits of the polling that begin within this block have another scale."""
+        self._set_scale(scale)
+        try:
+            yield
+        finally:
+            self._set_scale(self.scale)
+
+    @contextmanager
+    def faults_of(self, function: str) -> Iterator[Faults]:
+        """A fault proxy that this function alone goes through."""
+        port = urlsplit(self.description["awsEndpointUrl"]).port
+        assert port
+        with (
+            _fault_proxy(port, self.directory / f"faultproxy-{function}.log") as url,
+            self.functions.configured(function, **_endpoints(url)),
+        ):
+            yield Faults(url)
+
+    @contextmanager
+    def another_alipay(self, *options: str) -> Iterator[Alipay]:
+        """A second simulated Alipay with the same keys, started with these options."""
+        port = _free_port()
+        run = self.directory / "run"
+        command = [
+            *(stack.VENVS / "alipay" / "bin" / "python", ROOT / "local" / "alipay" / "server.py"),
+            *("--port", str(port), "--keys", run / "alipay-keys.json", *options),
+        ]
+        scheme = "https" if "--tls-cert" in options else "http"
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout
+            assert "ready" in process.stdout.readline()
+            yield Alipay(f"{scheme}://localhost:{port}")
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    def _set_scale(self, scale: float) -> None:
+        url = f"{self.description['awsEndpointUrl']}/_ministack/config"
+        applied = requests.post(url, json={"stepfunctions._SFN_WAIT_SCALE": str(scale)}, timeout=5).json()
+        assert applied == {"applied": {"stepfunctions._SFN_WAIT_SCALE": scale}}, applied
+
+
+@contextmanager
+def _fault_proxy(port: int, log: Path) -> Iterator[str]:
+    """A fault proxy in front of the emulator on this port; its URL."""
+    own_port = _free_port()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "local" / "emulator" / "faultproxy.py", str(own_port), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{own_port}"
+    try:
+        eventually(lambda: _answers(f"{url}/_fault/rules"), "the fault proxy answers")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+def _endpoints(proxy_url: str) -> dict[str, str]:
+    """The variables that send the three services which matter here through a proxy."""
+    return {f"AWS_ENDPOINT_URL_{service}": proxy_url for service in ("DYNAMODB", "SFN", "SECRETS_MANAGER")}
+
+
+@contextmanager
+def deployed(directory: Path, scale: float) -> Iterator[Deployment]:
+    """The template, deployed; polling waits and Alipay's redeliveries are scaled."""
+    port = _free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    with _fault_proxy(port, directory / "faultproxy.log") as proxy_url:
+        choices = stack.Choices(
+            directory,
+            port,
+            time_scale=scale,
+            notify_scale=0.005,
+            emulator_variables=tuple(_endpoints(proxy_url).items()),
+        )
+        try:
+            yield _looked_at(choices, stack.up(choices), proxy_url)
+        finally:
+            stack.down(directory)
+
+
+def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
+    def aws(service: str) -> Any:
+        return stack.aws(choices.endpoint, service)
+
+    # Not part of the template: it shows the tests every version of every row.
+    aws("dynamodb").update_table(
+        TableName=description["ordersTable"],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    emulator_pid = int((choices.directory / "run" / "emulator.pid").read_text())
+    return Deployment(
+        description,
+        Merchant(description["apiUrl"]),
+        Alipay(description["alipayUrl"]),
+        Observer(aws, description),
+        Faults(proxy_url),
+        Functions(aws, description["stackName"], emulator_pid),
+        choices.time_scale,
+        choices.directory,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
