@@ -144,8 +144,14 @@ class Notifier:
         payment.notifications_lost += 1
         self._ledger.notification(
             {
-                "at": time.time(), "paymentRequestId": payment.payment_request_id, "attempt": number + 1,
-                "lost": True, "status": None, "acknowledged": False, "answer": "", "error": "",
+                "at": time.time(),
+                "paymentRequestId": payment.payment_request_id,
+                "attempt": number + 1,
+                "lost": True,
+                "status": None,
+                "acknowledged": False,
+                "answer": "",
+                "error": "",
             }
         )
         self._ledger.event("notificationLost", payment.payment_request_id, attempt=number + 1)

@@ -14,8 +14,13 @@ _PARTY = {"firstName": 32, "middleName": 32, "lastName": 32, "fullName": 128}
 _ADDRESS = {"region!": 2, "state": 8, "city": 32, "address1": 256, "address2": 256, "zipCode": 32}
 _AMOUNT = {"currency!": 3, "value!": 16}
 _ENV = {
-    "terminalType!": 64, "osType": 64, "userAgent": 1024, "deviceTokenId": 64, "clientIp": 64,
-    "cookieId": 64, "extendInfo": 2048,
+    "terminalType!": 64,
+    "osType": 64,
+    "userAgent": 1024,
+    "deviceTokenId": 64,
+    "clientIp": 64,
+    "cookieId": 64,
+    "extendInfo": 2048,
 }
 
 # Field -> greatest length in characters, or the fields of an object, or [of each item]; `!` means required.
@@ -30,18 +35,26 @@ _PAY: Json = {
         "orderAmount!": _AMOUNT,
         "goods": [
             {
-                "referenceGoodsId!": 64, "goodsName!": 256, "goodsCategory": 64,
-                "goodsUnitAmount": _AMOUNT, "goodsQuantity": 16,
+                "referenceGoodsId!": 64,
+                "goodsName!": 256,
+                "goodsCategory": 64,
+                "goodsUnitAmount": _AMOUNT,
+                "goodsQuantity": 16,
             }
         ],
         "buyer": {"referenceBuyerId": 64, "buyerName": _PARTY, "buyerPhoneNo": 24, "buyerEmail": 64},
         "shipping": {
-            "shippingName": _PARTY, "shippingAddress": _ADDRESS,
-            "shippingCarrier": 128, "shippingPhoneNo": 16,
+            "shippingName": _PARTY,
+            "shippingAddress": _ADDRESS,
+            "shippingCarrier": 128,
+            "shippingPhoneNo": 16,
         },
         "merchant": {
-            "referenceMerchantId!": 32, "merchantMCC": 32, "merchantName": 256,
-            "merchantDisplayName": 64, "merchantAddress": _ADDRESS,
+            "referenceMerchantId!": 32,
+            "merchantMCC": 32,
+            "merchantName": 256,
+            "merchantDisplayName": 64,
+            "merchantAddress": _ADDRESS,
         },
         "env": _ENV,
     },

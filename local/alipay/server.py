@@ -249,7 +249,9 @@ class Handler(BaseHTTPRequestHandler):
                 raise NotFound
             sent = alipay.notifier.send(payment, given, attempt=0)
             return {
-                "status": sent.status, "body": sent.body, "error": sent.error,
+                "status": sent.status,
+                "body": sent.body,
+                "error": sent.error,
                 "acknowledged": sent.acknowledged,
             }
         if path == "/_sim/dark":
