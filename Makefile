@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo test up down check fix lock
+.PHONY: setup demo test up down model bench load growth check fix lock
 .DEFAULT_GOAL := test
 
 setup:
@@ -24,6 +24,18 @@ up: setup
 
 down:
 	@if [ -x $(DEV)/python ]; then $(DEV)/python local/stack.py down; else echo "  nothing was running"; fi
+
+model: setup
+	$(DEV)/python tests/model/check.py
+
+bench: setup
+	@$(DEV)/python local/bench/bench.py
+
+load: setup
+	@$(DEV)/python local/bench/load.py
+
+growth: setup
+	@$(DEV)/python local/bench/growth.py
 
 check: setup
 	$(DEV)/ruff format --check .
