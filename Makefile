@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo test up down model bench load growth check fix lock
+.PHONY: setup demo test up down model bench load growth check-secret check fix lock
 .DEFAULT_GOAL := test
 
 setup:
@@ -36,6 +36,9 @@ load: setup
 
 growth: setup
 	@$(DEV)/python local/bench/growth.py
+
+check-secret: setup
+	@PYTHONPATH=layers/autodebit/python $(DEV)/python local/check_secret.py $(SECRET)
 
 check: setup
 	$(DEV)/ruff format --check .

@@ -1,5 +1,6 @@
 """The secret in every spelling that dashboards, SDKs and people produce, and the cache in front of it."""
 
+import base64
 import textwrap
 from typing import Any
 
@@ -77,7 +78,10 @@ def test_a_secret_is_read_whole() -> None:
 
 def test_no_key_is_in_what_is_printed_of_credentials() -> None:
     read = parse_credentials(secret())
-    assert repr(read) == str(read) == f"Credentials({CLIENT_ID})"
+    assert read.private_key.key_size == 2048
+    assert repr(read) == str(read)
+    assert CLIENT_ID in repr(read)
+    assert KEYS["merchant"]["pkcs8"][:20] not in repr(read)
 
 
 # --- Secrets that do not do --------------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ WRONG_PUBLIC_KEYS = WRONG_KEYS | {
 
 def refusal(text: str) -> str:
     with pytest.raises(CredentialsUnavailable) as refused:
-        parse_credentials(text)
+        assert parse_credentials(text).private_key  # parsed when it is first needed
     assert refused.value.__cause__ is None, "the cause may quote the secret"
     return str(refused.value)
 
@@ -117,6 +121,20 @@ def test_a_private_key_that_does_not_do_is_named_and_not_quoted(kind: str) -> No
     assert said.startswith("privateKey ")
     assert CANARY not in said
     assert KEYS["merchant"]["pkcs8"][:20] not in said
+
+
+def test_numbers_that_do_not_belong_together_are_refused_where_the_secret_is_put_in_place() -> None:
+    numbers = key_of_numbers_that_do_not_belong_together()
+    assert parse_private_key(numbers)
+    with pytest.raises(CredentialsUnavailable, match="privateKey"):
+        parse_private_key(numbers, validate=True)
+
+
+def key_of_numbers_that_do_not_belong_together() -> str:
+    """The merchant's key with one bit of its private exponent turned."""
+    der = bytearray(base64.b64decode(KEYS["merchant"]["pkcs8"]))
+    der[400] ^= 1
+    return base64.b64encode(der).decode()
 
 
 @pytest.mark.parametrize("kind", WRONG_PUBLIC_KEYS)

@@ -11,7 +11,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,17 +34,19 @@ _TOKEN = re.compile(r"[!-+\--~]+")
 _ARMOUR = re.compile(r"-----[A-Z ]+-----")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Credentials:
     """What the secret holds, ready for use."""
 
     client_id: str
-    private_key: RSAPrivateKey
+    private_key_text: str = field(repr=False)
     private_key_version: str
     alipay_public_keys: Mapping[str, RSAPublicKey]
 
-    def __repr__(self) -> str:
-        return f"Credentials({self.client_id})"
+    @cached_property
+    def private_key(self) -> RSAPrivateKey:
+        """The merchant's key, parsed when it is first needed: notify never signs. Raises CredentialsUnavailable."""
+        return parse_private_key(self.private_key_text)
 
 
 class CredentialsStore:
@@ -110,12 +113,12 @@ def parse_credentials(secret: str) -> Credentials:
         fields = json.loads(secret)
     except ValueError:
         raise CredentialsUnavailable("the secret is not JSON") from None
-    public_keys = _field(fields, "alipayPublicKeys", dict)
+    public_keys = _entry(fields, "alipayPublicKeys", dict)
     if not public_keys:
         raise CredentialsUnavailable("alipayPublicKeys holds no key")
     return Credentials(
         client_id=_token(fields, "clientId"),
-        private_key=parse_private_key(_field(fields, "privateKey", str)),
+        private_key_text=_entry(fields, "privateKey", str),
         private_key_version=_token(fields, "privateKeyVersion"),
         alipay_public_keys={
             version: parse_public_key(key, f"alipayPublicKeys.{version}") for version, key in public_keys.items()
@@ -123,7 +126,7 @@ def parse_credentials(secret: str) -> Credentials:
     )
 
 
-def _field(fields: Any, name: str, kind: type) -> Any:
+def _entry(fields: Any, name: str, kind: type) -> Any:
     value = fields.get(name) if isinstance(fields, dict) else None
     if not isinstance(value, kind) or not value:
         raise CredentialsUnavailable(f"{name} is missing or is no {'object' if kind is dict else 'string'}")
@@ -132,16 +135,20 @@ def _field(fields: Any, name: str, kind: type) -> Any:
 
 def _token(fields: Any, name: str) -> str:
     """A text that goes into a header: white space around it came with the pasting."""
-    token = str(_field(fields, name, str)).strip()
+    token = str(_entry(fields, name, str)).strip()
     if not _TOKEN.fullmatch(token):
         raise CredentialsUnavailable(f"{name} has characters that no header can carry")
     return token
 
 
-def parse_private_key(text: str) -> RSAPrivateKey:
-    """The merchant's RSA key, PKCS#1 or PKCS#8. Raises CredentialsUnavailable."""
+def parse_private_key(text: str, *, validate: bool = False) -> RSAPrivateKey:
+    """The merchant's RSA key, PKCS#1 or PKCS#8. Raises CredentialsUnavailable.
+
+    Whether its numbers belong together (`validate`) takes 30 ms and is asked where the secret is put in place
+    (`make check-secret`), not at every cold start.
+    """
     try:
-        key = load_der_private_key(_der(text), password=None)
+        key = load_der_private_key(_der(text), password=None, unsafe_skip_rsa_key_validation=not validate)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CredentialsUnavailable("privateKey is no unencrypted RSA key in PKCS#1 or PKCS#8") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
