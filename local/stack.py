@@ -47,6 +47,7 @@ class Choices:
     credentials: Path | None = None
     time_scale: float = 1.0
     notify_scale: float = 1.0
+    api_auth: str = "NONE"
     emulator_variables: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -241,7 +242,7 @@ def _deploy(run: Path, choices: Choices, gateway_url: str, secret_arn: str) -> d
         "AlipayGatewayUrl": gateway_url,
         "CredentialsSecret": secret_arn,
         "PublicBaseUrl": choices.api_url,
-        "ApiAuth": "NONE",
+        "ApiAuth": choices.api_auth,
         "Architecture": _architecture(),
     }
     command = [VENVS / "sam/bin/sam", "deploy", "--template-file", BUILD / "template.yaml", "--config-file"]

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _local_stack() -> Any:
+def local_stack() -> Any:
     spec = importlib.util.spec_from_file_location("local_stack", ROOT / "local" / "stack.py")
     assert spec
     assert spec.loader
@@ -36,7 +36,7 @@ def _local_stack() -> Any:
     return module
 
 
-stack = _local_stack()
+stack = local_stack()
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Deployment:
     @contextmanager
     def another_alipay(self, *options: str) -> Iterator[Alipay]:
         """A second simulated Alipay with the same keys, started with these options."""
-        port = _free_port()
+        port = free_port()
         run = self.directory / "run"
         command = [
             *(stack.VENVS / "alipay" / "bin" / "python", ROOT / "local" / "alipay" / "server.py"),
@@ -113,7 +113,7 @@ class Deployment:
 @contextmanager
 def _fault_proxy(port: int, log: Path) -> Iterator[str]:
     """A fault proxy in front of the emulator on this port; its URL."""
-    own_port = _free_port()
+    own_port = free_port()
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, ROOT / "local" / "emulator" / "faultproxy.py", str(own_port), str(port)],
@@ -145,7 +145,7 @@ def _endpoints(proxy_url: str) -> dict[str, str]:
 @contextmanager
 def deployed(directory: Path, scale: float) -> Iterator[Deployment]:
     """The template, deployed; polling waits and Alipay's redeliveries are scaled."""
-    port = _free_port()
+    port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     with _fault_proxy(port, directory / "faultproxy.log") as proxy_url:
         choices = stack.Choices(
@@ -183,7 +183,7 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
