@@ -3,12 +3,12 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo test up down model bench load growth check-secret check fix lock
+.PHONY: setup demo test up down logs model bench load growth check-secret check fix lock
 .DEFAULT_GOAL := test
 
 setup:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
-		echo "autodebit needs Python 3.13, and '$(PYTHON)' is none."; \
+		echo "autodebit needs Python 3.13, and '$(PYTHON)' is not it, or is not installed."; \
 		echo "Install it (pyenv install 3.13, or uv python install 3.13), or say where it is: make PYTHON=/path/to/python3.13 ..."; \
 		exit 1; }
 	@$(PYTHON) local/setup.py
@@ -27,6 +27,9 @@ down:
 
 model: setup
 	$(DEV)/python tests/model/check.py
+
+logs: setup
+	@$(DEV)/python local/stack.py logs
 
 bench: setup
 	@$(DEV)/python local/bench/bench.py

@@ -31,5 +31,5 @@ def main(path: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
+        raise SystemExit("say which file: make check-secret SECRET=secret.json")
     main(Path(sys.argv[1]))

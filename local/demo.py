@@ -330,7 +330,12 @@ class Watcher:
                 at = datetime.fromisoformat(row["settledAt"]).timestamp()
                 fact(at, scenario, "autodebit", f"{row['status']}, settled by {row['settledBy']}", GREEN)
             for contradiction in set(row.get("contradictions", ())) - set(before.get("contradictions", ())):
-                fact(time.time(), scenario, "autodebit", f"kept for a person: {' '.join(contradiction.split()[:2])}")
+                fact(
+                    time.time(),
+                    scenario,
+                    "autodebit",
+                    f"stored as a contradiction, for a person: {' '.join(contradiction.split()[:2])}",
+                )
             if row["status"] != "INIT" and order.answers and not order.looked_up:
                 order.looked_up = True
                 status, document = self._stack.order(payment_request_id)

@@ -1,6 +1,6 @@
 """The local stack: the emulator, the simulated Alipay, and the template deployed to them by the real SAM CLI.
 
-    .local/venvs/dev/bin/python local/stack.py up|down
+    .local/venvs/dev/bin/python local/stack.py up|down|logs
 
 The variables it reads are in README's "On one machine". Everything it writes is under .local/.
 """
@@ -86,8 +86,9 @@ def choices_from(environment: dict[str, str]) -> Choices:
 
 def up(choices: Choices) -> dict[str, Any]:
     """Start everything afresh and deploy; what is written to stack.json is returned. Raises StackFailed."""
+    if choices.port != _port_in_use(choices.directory):
+        _check_port(choices.port)  # before the running stack is stopped for nothing
     down(choices.directory)
-    _check_port(choices.port)
     _leave_out_proxies()
     run = choices.directory / "run"
     shutil.rmtree(run, ignore_errors=True)
@@ -165,8 +166,14 @@ def _check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise StackFailed(
-                f"port {port} is taken. Stop what uses it, or choose another, as in: AWS_EMULATOR_PORT=4577 make up"
+                f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT={_free_port()} make up"
             ) from None
+
+
+def _port_in_use(directory: Path) -> int | None:
+    """The emulator's port of the stack that runs in this directory."""
+    description = directory / "stack.json"
+    return urlsplit(json.loads(description.read_text())["awsEndpointUrl"]).port if description.exists() else None
 
 
 def _free_port() -> int:
@@ -358,24 +365,49 @@ The stack is up: .local/stack.json says where. Pay with
     "order": {{"referenceOrderId": "1", "orderDescription": "Monthly cinema pass",
               "orderAmount": {{"currency": "HKD", "value": "1990"}}}},
     "paymentAmount": {{"currency": "HKD", "value": "1990"}},
-    "paymentMethod": {{"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:paid:1"}},
+    "paymentMethod": {{"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "{token}"}},
     "settlementStrategy": {{"settlementCurrency": "USD"}}}}'
 
   curl {apiUrl}/payments/first-1
 
-{token_note}Logs: .local/run/*.log, and the functions' in the emulator's CloudWatch. Stop it with `make down`.
+{token_note}`make logs` shows what the functions logged; .local/run/*.log is the rest. `make down` stops it.
 """
 
-TOKEN_NOTE = """The token tells the simulated Alipay what to do: sim:declined:1, sim:unknown-then-notified:1,
-sim:unknown-then-inquired:1, sim:no-answer:1, sim:never:1, sim:forged:1.
+TOKEN_NOTE = """The token tells the simulated Alipay what to do; what follows the second colon is yours.
+  sim:paid:1, sim:declined:1        the result at once
+  sim:unknown-then-notified:1       no result at first, then a notification
+  sim:unknown-then-inquired:1       the same, and every notification is lost
+  sim:no-answer:1                   paid, but the first answer is lost and pay is repeated
+  sim:forged:1                      a forged success first, the true failure by inquiry
+  sim:never:1                       no result, ever
 """
+
+
+def logs(stack: dict[str, Any]) -> None:
+    """Print what the functions logged, in the order of time."""
+    client = aws(stack["awsEndpointUrl"], "logs")
+    lines: list[tuple[int, str, str]] = []
+    for group in client.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+        pages = client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+        for page in pages:
+            function = group["logGroupName"].rpartition("-")[2]
+            lines += [(event["timestamp"], function, event["message"].rstrip()) for event in page["events"]]
+    for _, function, message in sorted(lines, key=lambda line: line[0]):
+        print(f"{function:<12} {message}")
 
 
 def main() -> None:
     command = sys.argv[1] if len(sys.argv) == 2 else ""
     if command == "up":
         stack = up(choices_from(dict(os.environ)))
-        print(HOW_TO_PAY.format(**stack, token_note=TOKEN_NOTE if "alipayUrl" in stack else ""))
+        simulated = "alipayUrl" in stack
+        token = "sim:paid:1" if simulated else "<the buyer's access token>"
+        print(HOW_TO_PAY.format(**stack, token=token, token_note=TOKEN_NOTE if simulated else ""))
+    elif command == "logs":
+        description = ROOT / ".local" / "stack.json"
+        if not description.exists():
+            raise StackFailed("no stack is up: make up")
+        logs(json.loads(description.read_text()))
     elif command == "down":
         print("  stopped" if down(ROOT / ".local") else "  nothing was running")
     else:

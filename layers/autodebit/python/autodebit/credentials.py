@@ -112,7 +112,7 @@ def parse_credentials(secret: str) -> Credentials:
     try:
         fields = json.loads(secret)
     except ValueError:
-        raise CredentialsUnavailable("the secret is not JSON") from None
+        raise CredentialsUnavailable("the secret is not JSON; line breaks within a key are written \\n") from None
     public_keys = _entry(fields, "alipayPublicKeys", dict)
     if not public_keys:
         raise CredentialsUnavailable("alipayPublicKeys holds no key")
