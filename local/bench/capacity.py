@@ -1,4 +1,8 @@
-"""What DynamoDB charges for a recorded call, by its rules for sizes and indexes; the emulator does not report it.
+"""What DynamoDB charges for the recorded calls.
+
+PynamoDB asks for the capacity that each call consumed, and the emulator's answers carry it, index included: that is
+what is counted. A refused write has no such answer, on AWS neither, though it is charged; for those, and to check the
+others by a second hand, the units are computed from the recorded rows by DynamoDB's rules for sizes and indexes.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html (throughput of an index)
@@ -20,34 +24,43 @@ class Meter:
     """Counts units call by call; it remembers each row, for an update is charged by both its sizes."""
 
     def __init__(self) -> None:
-        self.write_units = 0
-        self.index_write_units = 0
+        self.write_units = 0.0
         self.read_units = 0.0
-        self.largest_row = 0
+        self.index_write_units = 0
+        """Of the write units, those of the index, as computed: answers give the sum alone."""
+        self.unreported = 0
+        """Calls whose answer does not say what they consumed."""
+        self.disputed = 0
+        """Calls whose answer says something else than the rules give."""
         self._rows: dict[str, Json] = {}
 
     def add(self, call: Call) -> None:
-        """Charge one call."""
+        """Charge one call that reads or writes rows."""
         if call.operation in ("PutItem", "UpdateItem"):
-            self._write(call)
+            row, index = self._written(call)
+            self.index_write_units += index
+            self.write_units += self._settled(call, row + index)
         elif call.operation == "GetItem":
             units = max(1, ceil(size(call.answer.get("Item", {})) / 4096))
-            self.read_units += units if call.request.get("ConsistentRead") else units / 2
-        elif call.operation == "Query":
-            read = sum(size(item) for item in call.answer.get("Items", []))
-            self.read_units += max(1, ceil(read / 4096)) / 2
+            self.read_units += self._settled(call, units if call.request.get("ConsistentRead") else units / 2)
 
-    def _write(self, call: Call) -> None:
+    def _settled(self, call: Call, computed: float) -> float:
+        reported = call.answer.get("ConsumedCapacity", {}).get("CapacityUnits")
+        if reported is None:
+            self.unreported += 1
+            return computed
+        self.disputed += float(reported) != computed
+        return float(reported)
+
+    def _written(self, call: Call) -> tuple[int, int]:
+        """Units of the row and of the index, computed."""
         row_id = (call.request.get("Item") or call.request["Key"])["paymentRequestId"]["S"]
         before = self._rows.get(row_id, {})
         if call.status != 200:  # a condition that does not hold is charged for the row as it is
-            self.write_units += max(1, ceil(size(before) / 1024))
-            return
+            return max(1, ceil(size(before) / 1024)), 0
         after = call.request.get("Item") or call.answer.get("Attributes") or before
         self._rows[row_id] = after
-        self.largest_row = max(self.largest_row, size(after))
-        self.write_units += max(1, ceil(max(size(before), size(after)) / 1024))
-        self.index_write_units += index_units(before, after)
+        return max(1, ceil(max(size(before), size(after)) / 1024)), index_units(before, after)
 
 
 def index_units(before: Json, after: Json) -> int:

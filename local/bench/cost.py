@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -79,7 +79,11 @@ class Counts:
     write_units: float = 0
     index_write_units: float = 0
     read_units: float = 0
+    calls_unreported: float = 0
+    calls_disputed: float = 0
     log_bytes: float = 0
+    shapes: dict[str, int] = field(default_factory=dict)
+    """What the executions' histories held, and how many of them: for who doubts the transitions."""
 
 
 class Run:
@@ -188,9 +192,11 @@ def _count(run: Run, kind: str, payments: int) -> Counts:
             meter.add(call)
     counts.write_units, counts.index_write_units = meter.write_units, meter.index_write_units
     counts.read_units = meter.read_units
+    counts.calls_unreported, counts.calls_disputed = meter.unreported, meter.disputed
     _count_executions(run, kind, counts)
     counts.log_bytes = _log_bytes(run, kind, counts)
-    return Counts(**{name: value / payments for name, value in vars(counts).items()})
+    means = {name: value / payments for name, value in vars(counts).items() if name != "shapes"}
+    return Counts(**means, shapes=counts.shapes)
 
 
 def _count_executions(run: Run, kind: str, counts: Counts) -> None:
@@ -204,11 +210,18 @@ def _count_executions(run: Run, kind: str, counts: Counts) -> None:
             counts.executions += 1
             counts.transitions += 1
             pages = client.get_paginator("get_execution_history").paginate(executionArn=execution["executionArn"])
-            events = [event["type"] for history in pages for event in history["events"]]
-            attempts = sum(1 for event in events if event in ("TaskScheduled", "LambdaFunctionScheduled"))
-            tasks = sum(1 for event in events if event == "TaskStateEntered")
-            counts.transitions += sum(1 for event in events if event.endswith("StateEntered")) + attempts - tasks
+            history = [event for page in pages for event in page["events"]]
+            events = [event["type"] for event in history]
+            whole = [event["id"] for event in history] == list(range(1, len(history) + 1))
+            if not whole or not events[-1].startswith("Execution"):
+                raise SystemExit(f"the history of {execution['name']} is not complete: nothing can be counted from it")
+            entered = sum(1 for event in events if event.endswith("StateEntered"))
+            attempts = events.count("TaskScheduled") + events.count("LambdaFunctionScheduled")
+            retries = attempts - events.count("TaskStateEntered")
+            counts.transitions += entered + retries
             counts.looks += attempts
+            shape = f"{entered} states entered, {attempts} looks, {retries} retries"
+            counts.shapes[shape] = counts.shapes.get(shape, 0) + 1
 
 
 def _log_bytes(run: Run, kind: str, counts: Counts) -> float:
@@ -256,7 +269,7 @@ def price(counts: Counts, cpu_ms: dict[str, float], memory_mb: int) -> Cost:
             "lambdaRequest": number * prices["lambdaRequest"],
             "lambdaGbSecond": billed_s * memory_mb / 1024 * prices["lambdaGbSecond"],
             "stateTransition": counts.transitions * prices["stateTransition"],
-            "dynamoDbWriteUnit": (counts.write_units + counts.index_write_units) * prices["dynamoDbWriteUnit"],
+            "dynamoDbWriteUnit": counts.write_units * prices["dynamoDbWriteUnit"],
             "dynamoDbReadUnit": counts.read_units * prices["dynamoDbReadUnit"],
             "secretsManagerCall": number * SECRET_READS_PER_INVOCATION * prices["secretsManagerCall"],
             "logByte": counts.log_bytes * prices["logByte"],
@@ -281,7 +294,7 @@ def floor_cost(cpu_ms: dict[str, float], memory_mb: int) -> Cost:
 
 def mixed(counts: dict[str, Counts], mix: dict[str, float]) -> Counts:
     """Counts of an average payment of a mix."""
-    names = vars(Counts()).keys()
+    names = [name for name in vars(Counts()) if name != "shapes"]
     return Counts(**{n: sum(share * getattr(counts[kind], n) for kind, share in mix.items()) for n in names})
 
 

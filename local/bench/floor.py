@@ -1,4 +1,7 @@
-"""The floor: the five packages' parts that a payment needs, imported, and botocore's one client. No bundle at all."""
+"""The floor: the five packages' parts that a payment needs, imported, and botocore's one client. No bundle at all.
+
+They come from the bundle's own layer, bytecode and trimmed data included: what the layer gains, the floor gains too.
+"""
 
 import botocore.session
 import pynamodb.models

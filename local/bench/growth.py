@@ -2,9 +2,11 @@
 
     .local/venvs/dev/bin/python local/bench/growth.py
 
-The rules are the deployed ones: the schedule is the template's default, waits, lookAt and the sweep's view are
-`autodebit.polling`'s and `functions/sweep`'s. What is simulated is the world: Alipay goes dark (every call fails) and
-comes back, Step Functions takes as many starts a second as its quota allows, the sweep runs once a minute.
+The schedule is the template's default; waits, the first look and overdue looks come from `autodebit.polling`. The
+sweep's limit is written here again. The rest is a simplified world in whole seconds: Alipay goes dark (every call
+fails at once) and comes back, Step Functions takes as many starts a second as its quota allows, the sweep runs once a
+minute. Not in it: calls that hang, limits of Lambda and of state transitions, and executions that die. That an order
+Alipay knows is settled at its next look is how a look is modelled; the run finds out when, and how many coincide.
 
 Half of the payments that meet the darkness reached Alipay before the answer was lost, and are paid; the other half
 never arrived, which an inquiry after the return reports as ORDER_NOT_EXIST: they stay INIT, as they must.
