@@ -83,6 +83,7 @@ def handler(event: Event, context: Any) -> Answer:
         order = receiver.receive(message, headers.get("signature", ""), datetime.now(UTC))
     except NotificationRejected as error:
         status, code = REFUSALS[type(error)]
+        telemetry.refused(type(error).__name__)
         logger.warning("notification refused", resultCode=code, reason=str(error))
         # Who cannot sign learns nothing of our keys.
         unproved = isinstance(error, SignatureInvalid)

@@ -93,6 +93,7 @@ def answers_problems(handler: Callable[[Event, Any], Answer]) -> Callable[[Event
         try:
             return handler(event, context)
         except tuple(PROBLEMS) as error:
+            telemetry.refused(type(error).__name__)
             logger.info("request refused", error=type(error).__name__)
             return problem(error)
         except Exception as error:

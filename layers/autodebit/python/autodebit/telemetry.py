@@ -1,7 +1,7 @@
 """Log lines, one a fact, and the metrics that alarms and dashboards hold on to.
 
 Metrics travel in log lines (CloudWatch's embedded metric format). Their one dimension is `service`, the stack's name,
-so that the template can name them; PaymentSettled also carries who settled it, and as what.
+so that the template can name them; PaymentSettled also carries who settled it and as what, Refused its cause.
 """
 
 import warnings
@@ -23,6 +23,12 @@ warnings.filterwarnings("ignore", "No application metrics to publish", UserWarni
 def count(name: str, value: int = 1) -> None:
     """Add to a metric of this invocation."""
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def refused(cause: str) -> None:
+    """A request or a notification was refused; `cause` is one of a few words of ours."""
+    with single_metric(name="Refused", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        metric.add_dimension(name="cause", value=cause)
 
 
 def call_failed(call: str, error: GatewayError) -> None:
