@@ -132,7 +132,9 @@ def down(directory: Path) -> bool:
     """Stop what runs of the stack in this directory; whether anything did."""
     stopped = False
     for pid_file in sorted((directory / "run").glob("*.pid")):
-        stopped |= _stop(int(pid_file.read_text()))
+        pid = int(pid_file.read_text())
+        if str(ROOT / "local") in _command(pid):  # a number may have been given to another process since
+            stopped |= _stop(pid)
         pid_file.unlink()
     (directory / "stack.json").unlink(missing_ok=True)
     return stopped
@@ -332,6 +334,17 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _command(pid: int) -> str:
+    """The command line of a process, empty if there is none."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
+    return listed.stdout
 
 
 def _stop(pid: int) -> bool:
