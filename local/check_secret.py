@@ -14,12 +14,12 @@ def main(path: Path) -> None:
     """Say what the secret holds, or end with what is wrong; nothing secret is printed."""
     try:
         credentials = parse_credentials(path.read_text())
-        private_key = parse_private_key(credentials.private_key_text, validate=True)
+        parse_private_key(credentials.private_key_text, validate=True)
     except OSError as error:
         raise SystemExit(f"{path}: {error.strerror}") from None
     except (CredentialsUnavailable, UnicodeDecodeError) as error:
         raise SystemExit(f"{path}: {error}") from None
-    if private_key.public_key() in credentials.alipay_public_keys.values():
+    if credentials.holds_own_public_key():
         raise SystemExit(
             f"{path}: alipayPublicKeys holds your own public key; Alipay's is in its dashboard, once yours is uploaded"
         )

@@ -346,3 +346,10 @@ def test_a_genuine_message_to_another_client_is_refused(kept: Secret, client_id:
     other = SignedMessage(MESSAGE.path, client_id, MESSAGE.time, MESSAGE.body)
     with pytest.raises(SignatureInvalid):
         kept.store().authenticate(other, sign(other, private_key("alipay1"), "1"))
+
+
+def test_a_message_that_does_not_verify_is_refused_as_such_also_when_the_private_key_is_broken() -> None:
+    store = CredentialsStore(lambda: secret(privateKey="broken"))
+    message = SignedMessage("/v1/notifications/payment", CLIENT_ID, "2026-11-22T01:30:03-08:00", b"{}")
+    with pytest.raises(SignatureInvalid):
+        store.authenticate(message, sign(message, private_key("alipay2"), "1"))

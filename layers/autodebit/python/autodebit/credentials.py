@@ -48,6 +48,16 @@ class Credentials:
         """The merchant's key, parsed when it is first needed: notify never signs. Raises CredentialsUnavailable."""
         return parse_private_key(self.private_key_text)
 
+    def holds_own_public_key(self) -> bool:
+        """Whether the merchant's own public key stands where Alipay's belongs.
+
+        Never raises: who verifies needs no private key, and an error of it would read as "nothing was sent".
+        """
+        try:
+            return self.private_key.public_key() in self.alipay_public_keys.values()
+        except CredentialsUnavailable:
+            return False
+
 
 class CredentialsStore:
     """The credentials of this environment, cached for at most MAX_AGE_S.
@@ -88,7 +98,7 @@ class CredentialsStore:
         try:
             return verify(message, signature_header, credentials.alipay_public_keys)
         except SignatureInvalid as error:
-            if credentials.private_key.public_key() in credentials.alipay_public_keys.values():
+            if credentials.holds_own_public_key():
                 # The mistake most reported: https://github.com/alipay/global-open-sdk-php/issues/3
                 raise SignatureInvalid("alipayPublicKeys holds your own public key, not Alipay's") from error
             raise
