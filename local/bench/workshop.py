@@ -63,7 +63,8 @@ def build_naive() -> Path:
     source = SHOP / "naive-source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(HERE / "naive", source, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "requirements.txt", source)
+    packages = (ROOT / "requirements.txt").read_text()
+    (source / "requirements.txt").write_text(packages.replace("powertools==", "powertools[all]=="))
     built = SHOP / "naive"
     arguments: list[str | Path] = ["--build-dir", built, "--cache-dir", SHOP / "sam-cache", "--cached"]
     sam_build([*arguments, "--parameter-overrides", f"Architecture={ARCHITECTURE}"], SHOP / "naive.log", source)

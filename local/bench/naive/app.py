@@ -1,8 +1,9 @@
 """The naive reference: what one writes first. It is measured, never deployed.
 
 Everything is imported and every client is built where the module begins, because it is one module for all functions;
-boto3 for each service, a resolver for a single route, the key parsed at each call, a new connection for each call, and
-a poller for every payment. Its packages are laid down by plain `sam build` from a requirements.txt.
+Powertools with all its extras, as AWS's own layer of it is; boto3 for each service, a resolver for a single route, the
+key parsed at each call, a new connection for each call, and a poller for every payment. Its packages are laid down by
+plain `sam build` from a requirements.txt. https://docs.aws.amazon.com/powertools/python/latest/#lambda-layer
 """
 
 import base64
@@ -17,9 +18,11 @@ from urllib.parse import quote_plus
 
 import boto3
 import requests
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig, idempotent
+from aws_lambda_powertools.utilities.parser import BaseModel, parse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,10 +32,17 @@ from pynamodb.models import Model
 
 logger = Logger()
 metrics = Metrics(namespace="naive")
+tracer = Tracer()
 app = APIGatewayRestResolver()
 dynamodb = boto3.client("dynamodb")
 secrets = boto3.client("secretsmanager")
 stepfunctions = boto3.client("stepfunctions")
+once = DynamoDBPersistenceLayer(table_name=os.environ["ORDERS_TABLE"])
+
+
+class Payment(BaseModel):  # type: ignore[misc]
+    paymentRequestId: str
+    paymentAmount: dict[str, str]
 
 
 class Order(Model):
@@ -47,7 +57,7 @@ class Order(Model):
 @app.post("/payments")
 def initiate_pay() -> dict[str, Any]:
     fields = app.current_event.json_body
-    payment_request_id = fields["paymentRequestId"]
+    payment_request_id = parse(event=fields, model=Payment).paymentRequestId
     item = Order(payment_request_id, status="INIT", createdAt=datetime.now(UTC).isoformat())
     item.save(Order.paymentRequestId.does_not_exist())
     try:
@@ -76,6 +86,8 @@ def initiate_pay() -> dict[str, Any]:
 
 
 @logger.inject_lambda_context
+@tracer.capture_lambda_handler
+@idempotent(persistence_store=once, config=IdempotencyConfig(event_key_jmespath="body"))
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pynamodb.connection.base
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.exceptions import DoesNotExist, PynamoDBException
 from pynamodb.expressions.condition import Condition
@@ -19,10 +20,14 @@ from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from autodebit import aws
 from autodebit.errors import OrderNotFound, TableFault
 from autodebit.order import Amount, Order, Status, Witness, utc_text
 from autodebit.outcome import Final
 from autodebit.polling import first_look
+
+# PynamoDB takes no session: it asks botocore for one, by this name.
+pynamodb.connection.base.get_session = aws.session  # type: ignore[attr-defined]
 
 OPEN_SHARDS = 32
 """Partitions of the index. At 1,000 payments a second each takes 63 writes a second of the 1,000 it bears.

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from autodebit import aws
 from autodebit.errors import CredentialsUnavailable
 
 
@@ -15,7 +15,7 @@ from autodebit.errors import CredentialsUnavailable
 def _client() -> Any:
     """botocore's own client: boto3 around it would add 40 ms to a cold start that a person or Alipay waits for."""
     config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2})
-    return botocore.session.get_session().create_client("secretsmanager", config=config)
+    return aws.session().create_client("secretsmanager", config=config)
 
 
 def secret_reader(secret_id: str) -> Callable[[], str]:

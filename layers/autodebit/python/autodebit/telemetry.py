@@ -1,13 +1,14 @@
 """Log lines, one a fact, and the metrics that alarms and dashboards hold on to.
 
 Metrics travel in log lines (CloudWatch's embedded metric format). Their one dimension is `service`, the stack's name,
-so that the template can name them; PaymentSettled also carries who settled it and as what, Refused its cause.
+so that the template can name them; PaymentSettled and SecondsInInit also carry who settled the order and as what,
+Refused its cause.
 """
 
 import warnings
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from autodebit.errors import AnswerRefused, CertificateRefused, CredentialsUnavailable, GatewayError, NotSent
 from autodebit.order import Order
@@ -56,7 +57,10 @@ def settled(order: Order) -> None:
         resultCode=order.result_code,
         secondsInInit=round(seconds, 3),
     )
-    metrics.add_metric(name="SecondsInInit", unit=MetricUnit.Seconds, value=seconds)
-    with single_metric(name="PaymentSettled", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
-        metric.add_dimension(name="settledBy", value=order.settled_by.value)
-        metric.add_dimension(name="status", value=order.status.value)
+    # Dimensions of their own need a line of their own: one for both.
+    line = EphemeralMetrics(namespace=NAMESPACE)
+    line.add_dimension(name="settledBy", value=order.settled_by.value)
+    line.add_dimension(name="status", value=order.status.value)
+    line.add_metric(name="PaymentSettled", unit=MetricUnit.Count, value=1)
+    line.add_metric(name="SecondsInInit", unit=MetricUnit.Seconds, value=seconds)
+    line.flush_metrics()

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -40,14 +41,10 @@ class _CertificateRefused(_NeverConnected):
     """The peer's certificate is not one for the gateway's host."""
 
 
-# A connection that its peer announced to close forgets its socket while the answer is still being read from it.
-_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        _sockets.add(self.sock)
+        _watch.connected(self.sock)
 
 
 class _SecureConnection(HTTPSConnection):
@@ -58,7 +55,7 @@ class _SecureConnection(HTTPSConnection):
             raise _CertificateRefused(self, "certificate refused") from error
         except OSError as error:  # a handshake that is cut or refused, which urllib3 reports like a cut request
             raise _NeverConnected(self, "no TLS connection") from error
-        _sockets.add(self.sock)
+        _watch.connected(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
@@ -93,7 +90,7 @@ class Transport:
         timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         try:
             with (
-                _cut_after(timeout_s) as cut,
+                _watch.cut_after(timeout_s) as cut,
                 contextlib.closing(self._adapter.send(request, stream=True, timeout=timeout)) as response,
             ):
                 if response.status_code != 200:
@@ -122,31 +119,64 @@ def _unsent(error: Exception) -> NotSent | None:
     return None
 
 
-@contextlib.contextmanager
-def _cut_after(timeout_s: float) -> Iterator[threading.Event]:
-    """Bound a whole call: a peer that sends one byte now and then never runs into a read timeout.
+class _Watch:
+    """Bounds whole calls: a peer that sends one byte now and then never runs into a read timeout.
 
-    The event says whether it was cut. It is cut again and again, for one that was just connecting goes on.
+    One thread for all calls of this process, for starting one takes longer than signing a request. It sleeps until a
+    deadline, mostly of a call that has long ended, and looks what the next one is.
     """
-    ended, cut = threading.Event(), threading.Event()
 
-    def watch() -> None:
-        patience_s = timeout_s
-        while not ended.wait(patience_s):
-            cut.set()
-            _cut()
-            patience_s = CUT_AGAIN_S
+    def __init__(self) -> None:
+        # A connection that its peer announced to close forgets its socket while the answer is still being read from it.
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._deadlines: dict[threading.Event, float] = {}
+        self._changed = threading.Condition()
+        self._wakes_at: float | None = None
+        """On time.monotonic's clock; infinity while there is nothing to wake for, None before the thread is started."""
 
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield cut
-    finally:
-        ended.set()
+    def connected(self, connection: socket.socket) -> None:
+        """This socket is cut with the others."""
+        with self._changed:
+            self._sockets.add(connection)
+
+    @contextlib.contextmanager
+    def cut_after(self, timeout_s: float) -> Iterator[threading.Event]:
+        """Cut the connections when the block takes longer; the event says whether that was so.
+
+        They are cut again and again, for one that was just being made goes on.
+        """
+        cut, deadline = threading.Event(), time.monotonic() + timeout_s
+        with self._changed:
+            self._deadlines[cut] = deadline
+            if self._wakes_at is None:
+                self._wakes_at = deadline
+                threading.Thread(target=self._run, daemon=True).start()
+            elif deadline < self._wakes_at:
+                self._changed.notify()
+        try:
+            yield cut
+        finally:
+            with self._changed:
+                del self._deadlines[cut]
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                overdue = [cut for cut, deadline in self._deadlines.items() if deadline <= now]
+                for cut in overdue:
+                    cut.set()
+                if overdue:
+                    self._cut()
+                self._wakes_at = now + CUT_AGAIN_S if overdue else min(self._deadlines.values(), default=math.inf)
+                self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
+
+    def _cut(self) -> None:
+        """End every connection of this process: a function's environment makes one call at a time."""
+        for connection in list(self._sockets):
+            # The plain socket's method: SSLSocket's own would take the TLS layer from under the reading thread.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _cut() -> None:
-    """End every connection of this process: a function's environment makes one call at a time."""
-    for connected in list(_sockets):
-        # The plain socket's method: SSLSocket's own would take the TLS layer from under the reading thread.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+_watch = _Watch()
