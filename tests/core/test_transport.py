@@ -315,6 +315,16 @@ def test_after_an_answer_was_given_up_the_next_call_has_its_own_time(serve: Serv
     assert post(peer.url, 5.0, over)[1] == b"{}"
 
 
+def test_a_call_with_little_time_is_cut_in_time_after_one_with_much(serve: Serve) -> None:
+    peer = serve(lambda call: call.answer(b"{}"))
+    over = Transport()
+    post(peer.url, 60.0, over)
+    peer.script = SLOW["headers drip"]
+    started = time.monotonic()
+    refused(peer.url, TIMEOUT_S, over)
+    assert time.monotonic() - started < TIMEOUT_S + 1
+
+
 # --- Bounds of size ----------------------------------------------------------------------------------------------
 
 
