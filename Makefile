@@ -26,7 +26,7 @@ down:
 	@if [ -x $(DEV)/python ]; then $(DEV)/python local/stack.py down; else echo "  nothing was running"; fi
 
 model: setup
-	$(DEV)/python tests/model/check.py
+	$(DEV)/python -m tests.model.check
 
 logs: setup
 	@$(DEV)/python local/stack.py logs

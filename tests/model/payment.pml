@@ -1,7 +1,7 @@
 /*
  * The design of autodebit as a model for SPIN: one payment, from its request to its result.
  *
- *     python3 tests/model/check.py        checks every claim below, and refutes every twin
+ *     python -m tests.model.check        checks every claim below, and refutes every twin
  *
  * What it contains. The order's row, and every process that writes it, step by step as in the code; Alipay, idempotent
  * by id; a channel that loses, repeats, delays and reorders; a table and a Step Functions whose answers get lost, with
