@@ -21,6 +21,7 @@ UV = "0.13.9"
 
 REQUIREMENTS = {
     "sam": ["local/environments/sam.txt"],
+    "checkov": ["local/environments/checkov.txt"],
     "emulator": ["local/emulator/requirements.txt"],
     "lambda": ["local/emulator/lambda-requirements.txt"],
     "alipay": ["local/alipay/requirements.txt"],

@@ -95,12 +95,11 @@ def up(choices: Choices) -> dict[str, Any]:
     run.mkdir(parents=True)
     try:
         alipay_url = None
-        credentials = choices.credentials
         if not choices.gateway_url:
             _say("starting the simulated Alipay")
             alipay_url, credentials = _start_alipay(run, choices)
-        elif not credentials:
-            credentials = _make_keys(run)[1]
+        else:
+            credentials = choices.credentials or _make_keys(run)[1]
         _say("starting the AWS emulator")
         _start_emulator(run, choices)
         secret_arn = _store_secret(choices, credentials)
@@ -216,8 +215,7 @@ def _start_emulator(run: Path, choices: Choices) -> None:
     _wait_for(f"{choices.endpoint}/_ministack/health", "emulator", run)
 
 
-def _store_secret(choices: Choices, credentials: Path | None) -> str:
-    assert credentials
+def _store_secret(choices: Choices, credentials: Path) -> str:
     secrets = aws(choices.endpoint, "secretsmanager")
     created = secrets.create_secret(Name="autodebit/credentials", SecretString=credentials.read_text())
     return str(created["ARN"])
@@ -343,7 +341,7 @@ def _command(pid: int) -> str:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             return ""
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
+    listed = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
     return listed.stdout
 
 

@@ -108,7 +108,10 @@ def retry_delay_s(retrier: Mapping[str, Any], retries_made: int) -> float:
     """Seconds until the next retry."""
     delay_s = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made
     delay_s = min(delay_s, retrier.get("MaxDelaySeconds", delay_s))
-    return random.uniform(0, delay_s) if retrier.get("JitterStrategy") == "FULL" else delay_s
+    if retrier.get("JitterStrategy") == "FULL":
+        # Nothing secret: it spreads retries.
+        return random.uniform(0, delay_s)  # nosec B311
+    return delay_s
 
 
 def _invoke_as_the_role() -> None:
