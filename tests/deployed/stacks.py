@@ -165,6 +165,8 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
     def aws(service: str) -> Any:
         return stack.aws(choices.endpoint, service)
 
+    health = requests.get(f"{choices.endpoint}/_ministack/health", timeout=5).json()
+    assert health["auth"] == "enabled", "in every test, what the roles do not allow is refused"
     # Not part of the template: it shows the tests every version of every row.
     aws("dynamodb").update_table(
         TableName=description["ordersTable"],
