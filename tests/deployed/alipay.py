@@ -1,6 +1,7 @@
 """The simulated Alipay's control API, which `local/alipay/server.py` describes."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,11 @@ class Alipay:
     def notifications(self, payment_request_id: str) -> list[Json]:
         """The attempts to deliver its notifications."""
         return self._get("notifications", paymentRequestId=payment_request_id)["notifications"]
+
+    def answers_to_notifications(self) -> Iterator[str]:
+        """What every delivery was answered."""
+        for delivery in self._get("notifications")["notifications"]:
+            yield str(delivery["answer"])
 
     def notify(self, payment_request_id: str, **message: Any) -> Json:
         """Send one notification now: `status`, `body`, `acknowledged`."""

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 ACCESS_TOKEN = "28288803001291161724296canary+/token=0TESTTOKEN"
 BUYER_EMAIL = "canary.buyer+pay@example.com"
+BUYER_NAME = "Canarína/Buyer"
 """Secrets that must show up nowhere: every payment of these tests carries them."""
 
 PATIENCE_S = 35
@@ -33,7 +34,11 @@ def payment(payment_request_id: str | None = None, **changes: Any) -> Json:
             "referenceOrderId": "20261122-000017",
             "orderDescription": "Monthly cinema pass 電影月票",
             "orderAmount": {"currency": "HKD", "value": "1990"},
-            "buyer": {"referenceBuyerId": "cust-4711", "buyerEmail": BUYER_EMAIL},
+            "buyer": {
+                "referenceBuyerId": "cust-4711",
+                "buyerEmail": BUYER_EMAIL,
+                "buyerName": {"firstName": "Ada", "lastName": BUYER_NAME},
+            },
         },
         "paymentAmount": {"currency": "HKD", "value": "1990"},
         "paymentMethod": {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": ACCESS_TOKEN},

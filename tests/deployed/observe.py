@@ -105,17 +105,32 @@ class Observer:
 
     def _follow_stream(self) -> None:
         if self._iterator is None:
-            arn = self._streams.list_streams(TableName=self.table)["Streams"][0]["StreamArn"]
-            [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-            self._iterator = self._streams.get_shard_iterator(
-                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
+            self._iterator = self._start_of_stream()
         while True:
             answer = self._streams.get_records(ShardIterator=self._iterator, Limit=1000)
             self._iterator = answer["NextShardIterator"]
             for record in answer["Records"]:
                 version = _plain(record["dynamodb"]["NewImage"])
                 self._versions[version["paymentRequestId"]].append(version)
+            if not answer["Records"]:
+                return
+
+    def _start_of_stream(self) -> str:
+        arn = self._streams.list_streams(TableName=self.table)["Streams"][0]["StreamArn"]
+        [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        iterator: str = self._streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        return iterator
+
+    def text_of_stream(self) -> Iterator[str]:
+        """Every record of the table's stream: keys, the row before and the row after."""
+        iterator = self._start_of_stream()
+        while True:
+            answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
+            iterator = answer["NextShardIterator"]
+            for record in answer["Records"]:
+                yield json.dumps(record["dynamodb"], default=str)
             if not answer["Records"]:
                 return
 
@@ -138,9 +153,13 @@ class Observer:
         """The lines that say the payment was settled."""
         return self.lines("payment settled", payment_request_id)
 
-    def text_of_logs(self) -> Iterator[str]:
-        for line in self.lines():
-            yield line.text
+    def text_of_log_groups(self) -> Iterator[str]:
+        """Every line of every log group, the platform's own among them."""
+        for groups in self._logs.get_paginator("describe_log_groups").paginate():
+            for group in groups["logGroups"]:
+                pages = self._logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+                for page in pages:
+                    yield from (event["message"] for event in page["events"])
 
     def _follow_logs(self) -> None:
         """Read what is new, five times a second at most: it costs the emulator a look at every invocation so far."""

@@ -8,7 +8,7 @@ import pytest
 
 from . import books
 from .faults import PUT_ITEM, START_EXECUTION, UPDATE_ITEM
-from .merchant import new_id, payment
+from .merchant import ACCESS_TOKEN, new_id, payment
 from .stacks import Deployment
 from .waiting import at_once, eventually
 
@@ -106,7 +106,7 @@ def test_the_same_id_for_another_payment_is_answered_409(fast: Deployment) -> No
     for changed in (
         {"paymentAmount": {"currency": "HKD", "value": "1991"}},
         {"paymentAmount": {"currency": "USD", "value": "1990"}},
-        {"paymentMethod": request["paymentMethod"] | {"paymentMethodId": "another-token"}},
+        {"paymentMethod": request["paymentMethod"] | {"paymentMethodId": f"{ACCESS_TOKEN}2"}},
         {"paymentMethod": request["paymentMethod"] | {"paymentMethodType": "DANA"}},
         {"order": request["order"] | {"referenceOrderId": "20261122-000018"}},
     ):
@@ -190,7 +190,7 @@ def bad_requests() -> dict[str, tuple[Any, str]]:
         "rupiah with a fraction": ({"paymentAmount": {"currency": "IDR", "value": "30001"}}, "paymentAmount.value"),
         "no method": ({"paymentMethod": None}, "paymentMethod"),
         "token too long": (
-            {"paymentMethod": {"paymentMethodType": "DANA", "paymentMethodId": "t" * 129}},
+            {"paymentMethod": {"paymentMethodType": "DANA", "paymentMethodId": ACCESS_TOKEN.ljust(129, "t")}},
             "paymentMethod.paymentMethodId",
         ),
         "no order": ({"order": None}, "order"),
