@@ -1,5 +1,7 @@
-"""Which metric a failed call counts under: what somebody has to mend is heard by an alarm."""
+"""Which metric a failed call counts under, so that an alarm hears what somebody has to mend; and how lines look."""
 
+import json
+import logging
 from unittest.mock import Mock
 
 import pytest
@@ -35,3 +37,15 @@ def test_a_failed_call_is_counted_by_who_has_to_act(error: GatewayError, metric:
 def test_an_order_that_is_init_is_not_reported_as_settled() -> None:
     with pytest.raises(ValueError, match="not settled"):
         telemetry.settled(order())
+
+
+@pytest.mark.parametrize(
+    "text", ['\n{"message":"payment settled"}', "\x1b[2J", "\x7f", "\x9b2J", "\x85", "\u2028", "電影"]
+)
+def test_a_log_line_is_one_line_of_ascii_whatever_it_quotes(text: str) -> None:
+    record = logging.LogRecord("autodebit", logging.ERROR, __file__, 1, "contradicts", None, None)
+    record.said = text
+    line = telemetry.logger.registered_formatter.format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["said"] == text

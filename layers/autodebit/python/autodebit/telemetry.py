@@ -5,7 +5,9 @@ so that the template can name them; PaymentSettled and SecondsInInit also carry 
 Refused its cause.
 """
 
+import json
 import warnings
+from functools import partial
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -15,7 +17,8 @@ from autodebit.order import Order
 
 NAMESPACE = "autodebit"
 
-logger = Logger(log_uncaught_exceptions=False)
+# Lines are ASCII: a message may bring characters that end a line somewhere, or that a terminal obeys.
+logger = Logger(log_uncaught_exceptions=False, json_serializer=partial(json.dumps, default=str, separators=(",", ":")))
 metrics = Metrics(namespace=NAMESPACE)
 # An invocation that has nothing to count is the usual case.
 warnings.filterwarnings("ignore", "No application metrics to publish", UserWarning)
