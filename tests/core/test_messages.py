@@ -208,6 +208,16 @@ def test_the_errors_of_a_hopeless_request_fit_into_an_answer() -> None:
     assert len(named) <= 100
 
 
+@pytest.mark.parametrize(
+    "fields", [{"n" * 100_000: {str(n): n for n in range(99)}}, {f"{n}" * 50_000: n for n in range(99)}]
+)
+def test_the_errors_of_a_request_with_enormous_names_fit_too(fields: dict[str, Any]) -> None:
+    """Each of a hundred faults inside of one name would repeat that name."""
+    named = faults(body(request() | fields))
+    assert len(named) == 99
+    assert max(len(field) for field, _ in named) <= 256
+
+
 def test_an_expiry_outside_the_window_is_named_beside_other_faults() -> None:
     named = [field for field, _ in faults(body(request(paymentExpiryTime="2026-11-22T09:29:00Z", appId=5)))]
     assert sorted(named) == ["appId", "paymentExpiryTime"]

@@ -169,6 +169,10 @@ PAY_REQUEST = Fields(
 MOST_ERRORS = 100
 """Faults named at once; a request with more is not one that somebody mends by reading."""
 
+LONGEST_PATH = 256
+"""Characters of a field's path that the answer repeats: a hundred faults inside one name of a megabyte must not become
+an answer that no function can give."""
+
 DEEPEST = 16
 """Levels of nesting; the pay API has five."""
 
@@ -227,7 +231,7 @@ def _check_object(
     for name, inner in value.items():
         if not path and name in OWNED:
             continue
-        _check(rules.get(name), inner, prefix + name, errors, depth + 1)
+        _check(rules.get(name), inner, (prefix + name)[:LONGEST_PATH], errors, depth + 1)
 
 
 def _check_text(rule: Text, value: str, path: str, errors: list[FieldError]) -> None:
