@@ -218,6 +218,13 @@ def test_the_errors_of_a_request_with_enormous_names_fit_too(fields: dict[str, A
     assert max(len(field) for field, _ in named) <= 256
 
 
+def test_a_body_that_was_not_utf8_before_it_came_here_is_refused() -> None:
+    """API Gateway hands on text: what was no UTF-8 has become U+FFFD, and the payment would be another one."""
+    came = body(request(metadata="caf\xe9")).replace(b"\\u00e9", b"\xe9").decode("utf-8", "replace").encode()
+    assert faults(came) == [("body", "must be UTF-8 text")]
+    assert parsed(request(metadata="\ufffd")).fields["metadata"] == "\ufffd", "written as an escape it is meant"
+
+
 def test_an_expiry_outside_the_window_is_named_beside_other_faults() -> None:
     named = [field for field, _ in faults(body(request(paymentExpiryTime="2026-11-22T09:29:00Z", appId=5)))]
     assert sorted(named) == ["appId", "paymentExpiryTime"]

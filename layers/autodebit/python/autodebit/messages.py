@@ -19,6 +19,10 @@ LONGEST_EXPIRY_S = 60
 """`paymentExpiryTime` must be less than a minute ahead. https://docs.antom.com/ac/ams/payment_agreement"""
 
 
+CORRUPTED = "\N{REPLACEMENT CHARACTER}".encode()
+"""What API Gateway puts where a body is not UTF-8; who means this character writes `\\ufffd`."""
+
+
 class JsonInvalid(ValueError):
     """Not one JSON object; the text says why and quotes nothing."""
 
@@ -72,6 +76,8 @@ class PayRequest:
 def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
     """The merchant's request, checked against PROTOCOL's field table. Raises RequestInvalid with every fault."""
     try:
+        if CORRUPTED in body:
+            raise JsonInvalid("must be UTF-8 text")
         fields = parse_object(body)
     except JsonInvalid as error:
         raise RequestInvalid([FieldError("body", str(error))]) from None
