@@ -176,7 +176,11 @@ def test_a_public_key_of_another_type_is_named(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", CANARY, "{", f'"{CANARY}"', f'["{CANARY}"]', "null", "{}", f"{{'clientId': '{CANARY}'}}"]
+    "text",
+    [
+        *("", CANARY, "{", f'"{CANARY}"', f'["{CANARY}"]', "null", "{}", f"{{'clientId': '{CANARY}'}}"),
+        pytest.param("[" * 20_000, id="nested deeply"),
+    ],
 )
 def test_a_secret_that_is_no_object_is_refused_without_being_quoted(text: str) -> None:
     assert CANARY not in refusal(text)

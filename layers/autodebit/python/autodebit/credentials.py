@@ -121,7 +121,7 @@ def parse_credentials(secret: str) -> Credentials:
     """The credentials in a secret's text. Raises CredentialsUnavailable, naming the field and never its value."""
     try:
         fields = json.loads(secret)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CredentialsUnavailable("the secret is not JSON; line breaks within a key are written \\n") from None
     public_keys = _entry(fields, "alipayPublicKeys", dict)
     if not public_keys:
