@@ -26,8 +26,12 @@ REQUIREMENTS = {
     "lambda": ["local/emulator/lambda-requirements.txt"],
     "alipay": ["local/alipay/requirements.txt"],
     "dev": ["local/environments/dev.txt", "layers/dependencies/requirements.txt"],
+    "fuzz": ["local/environments/fuzz.txt", "layers/dependencies/requirements.txt"],
 }
 """The first file is installed; the others are what it includes."""
+
+BY_NAME_ALONE = {"fuzz"}
+"""Environments that are made only when asked for."""
 
 
 class SetupFailed(Exception):
@@ -35,10 +39,11 @@ class SetupFailed(Exception):
 
 
 def main(names: list[str]) -> None:
-    """Make the environments of these names, all of them for no names."""
+    """Make the environments of these names; for no names, all that most work needs."""
     if sys.version_info[:2] != (3, 13):
         raise SetupFailed(f"needs Python 3.13, this is {sys.version.split()[0]}")
-    stale = [name for name in names or REQUIREMENTS if not _is_current(name)]
+    wanted = names or [name for name in REQUIREMENTS if name not in BY_NAME_ALONE]
+    stale = [name for name in wanted if not _is_current(name)]
     if not stale:
         return
     uv = _uv()
