@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -14,7 +15,7 @@ from autodebit.outcome import Contradiction, Final, Open, Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .samples import NOW, PAYMENT_ID, order
+from .samples import ID, NOW, PAYMENT_ID, order
 
 FINALS = [
     Final(Status.SUCCESS, "SUCCESS", "success.", PAYMENT_ID, "2026-11-22T01:30:02-08:00"),
@@ -126,6 +127,24 @@ def test_a_contradiction_is_kept_and_settles_nothing_whatever_the_orders_status(
     assert table.row.contradictions == {"notify S/SUCCESS: paymentAmount HKD 1"}
     counted.assert_called_once_with("Contradiction")
     settled.assert_not_called()
+
+
+def test_a_contradiction_tells_a_person_which_order_and_what_was_said(counted: Mock, monkeypatch: Any) -> None:
+    logger = Mock()
+    monkeypatch.setattr(settlement, "logger", logger)
+    hear(Table(order()), order(status=Status.FAIL), Contradiction("notify S/SUCCESS: paymentAmount HKD 1"))
+    assert logger.error.call_args.kwargs == {
+        "paymentRequestId": ID,
+        "status": "FAIL",
+        "said": "notify S/SUCCESS: paymentAmount HKD 1",
+    }
+
+
+def test_a_result_that_agrees_with_the_one_that_is_known_asks_nothing_of_the_table(counted: Mock) -> None:
+    table = Table(order())
+    table.faulty = True
+    final = order(status=Status.FAIL)
+    assert hear(table, final, FINALS[2]) is final
 
 
 @pytest.mark.parametrize("status", list(Status))
