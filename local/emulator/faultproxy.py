@@ -9,7 +9,7 @@ header is passed on.
 | request                | what it does                                                                            |
 | ---------------------- | --------------------------------------------------------------------------------------- |
 | `POST /_fault/rules`   | adds rules, a JSON array of objects with the fields of `Rule`                           |
-| `GET /_fault/rules`    | the rules, with what is left of their `skip` and `times`                                |
+| `GET /_fault/rules`    | the rules, with what is left of `skip` and `times`, and how many calls they `applied` to |
 | `DELETE /_fault/rules` | removes all rules and lets go of the calls they hold                                    |
 | `GET /_fault/log`      | the latest calls: `at` (Unix time), `op`, `rule` (its `name`, or null), `status`        |
 | `DELETE /_fault/log`   | forgets them                                                                            |
@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import re
 import select
 import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import asdict, dataclass, field, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -46,6 +47,8 @@ class Rule:
     match: str = ""  # a regular expression that the body has to contain
     skip: int = 0  # matching calls to let pass first
     times: int = 1  # calls to apply to; -1: all
+    share: float = 1  # of these calls; which of them is drawn from the seed, for each text of match's group by itself
+    seed: str = ""
     name: str = ""  # for the log; by default the op
     delay: float = 0  # seconds
     hold: bool = False  # wait until the rules are deleted
@@ -54,22 +57,36 @@ class Rule:
     status: int = 400
     message: str = "injected"
     stale: bool = False  # the answer that the same eventually consistent read had the last time
+    applied: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         re.compile(self.match)
         self.name = self.name or self.op
+        self._draws: Counter[str] = Counter()
         if self.drop not in ("", "before", "after"):
             raise ValueError(f"drop: {self.drop!r} is neither before nor after")
 
     def takes(self, op: str, body: str) -> bool:
         """Whether the rule applies to this call, which is then counted."""
-        if self.times == 0 or not op.startswith(self.op) or not re.search(self.match, body):
+        if self.times == 0 or not op.startswith(self.op):
+            return False
+        found = re.search(self.match, body)
+        if not found:
             return False
         if self.skip > 0:
             self.skip -= 1
             return False
+        if self.share < 1 and not self._drawn(found):
+            return False
         self.times -= self.times > 0
+        self.applied += 1
         return True
+
+    def _drawn(self, found: re.Match[str]) -> bool:
+        """Whether this call is one of the share: the nth call about the same thing is, or is not, in every run."""
+        about = (found[1] or "") if found.re.groups else ""
+        self._draws[about] += 1
+        return random.Random(f"{self.seed} {self.name} {about} {self._draws[about]}").random() < self.share
 
 
 @dataclass

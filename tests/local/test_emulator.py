@@ -852,6 +852,29 @@ def test_a_read_can_be_stale(faults: FaultProxy) -> None:
     assert faults.writes(faults.through) == 1
 
 
+def test_a_share_of_calls_is_the_same_in_every_run_whatever_comes_between(faults: FaultProxy) -> None:
+    def failed(seed: str, *others: str) -> list[bool]:
+        rule = {"times": -1, "match": "(payment-[ab])", "share": 0.4, "error": "ThrottlingException"}
+        faults.rule("GetItem", seed=seed, **rule)
+        found = []
+        for _ in range(30):
+            for key in ("payment-a", *others):
+                try:
+                    faults.through.get_item(TableName=faults.table, Key={"id": {"S": key}})
+                except faults.through.exceptions.ClientError:
+                    found += [True] if key == "payment-a" else []
+                else:
+                    found += [False] if key == "payment-a" else []
+        [used] = faults.administer("GET", "rules")
+        assert others or used["applied"] == sum(found)
+        faults.administer("DELETE", "rules")
+        return found
+
+    assert 5 < sum(failed("1")) < 20
+    assert failed("1") == failed("1", "payment-b", "payment-b", "another")
+    assert failed("1") != failed("2")
+
+
 def test_a_rule_that_cannot_be_is_refused(faults: FaultProxy) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
         faults.rule("UpdateItem", drops="before")
