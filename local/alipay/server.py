@@ -21,6 +21,7 @@ GET  /_sim/notifications     {"notifications": [...]}: at, attempt, lost, status
 GET  /_sim/events?since=N    {"events": [...], "next": N}: seq, at, event, paymentRequestId; 10,000 at most
 POST /_sim/notify            {"paymentRequestId": ID, ...MESSAGE} -> {"status", "body", "acknowledged"}
 POST /_sim/dark              {"on": true}: calls are cut and notifications lost, until {"on": false}
+POST /_sim/refuse            {"seconds": S}: connections are refused for so long; those that stand go on
 POST /_sim/reset             forget everything
 
 PLAN, every field optional:
@@ -57,6 +58,7 @@ import signal
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -102,11 +104,17 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> None:
         self.alipay = alipay
+        self.closed_for_s = 0.0
         self.connections = count(1)
         super().__init__(address, Handler)
         if tls is not None:
             # The handshake belongs to the connection's thread: a caller that stalls there stops no other.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def refuse(self, seconds: float) -> None:
+        """Close the door for so long: see `serve`."""
+        self.closed_for_s = seconds
+        self.shutdown()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A refused certificate or a caller that went away is no news; anything else is a bug of ours."""
@@ -258,6 +266,11 @@ class Handler(BaseHTTPRequestHandler):
             alipay.wallet.dark = bool(given.get("on", True))
             alipay.ledger.event("dark", "", on=alipay.wallet.dark)
             return {"on": alipay.wallet.dark}
+        if path == "/_sim/refuse":
+            seconds = float(given["seconds"])
+            alipay.ledger.event("refusing", "", seconds=seconds)
+            self.server.refuse(seconds)
+            return {"seconds": seconds}
         if path == "/_sim/reset":
             alipay.wallet.clear()
             return {"reset": True}
@@ -298,13 +311,38 @@ def main() -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     alipay = Alipay(Keys.load(options.keys), options.notify_scale, options.ledger)
-    with Server((options.host, options.port), alipay, tls) as server:
+    serve((options.host, options.port), alipay, tls)
+
+
+def serve(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> None:
+    """Serve until a signal. To refuse connections the server is closed for a while: nobody listens then."""
+    server = Server(address, alipay, tls)
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
         # shutdown() waits for serve_forever(), which runs in this thread: it needs another one.
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(stop, lambda *_: threading.Thread(target=server.shutdown).start())
-        scheme = "http" if tls is None else "https"
-        print(f"simulated Alipay ready on {scheme}://{options.host}:{server.server_address[1]}", flush=True)
-        server.serve_forever(poll_interval=0.1)
+        threading.Thread(target=server.shutdown).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    host, port = server.server_address[:2]
+    print(f"simulated Alipay ready on {'http' if tls is None else 'https'}://{host}:{port}", flush=True)
+    while True:
+        with server:
+            server.serve_forever(poll_interval=0.1)
+        if stopped.wait(server.closed_for_s) or not server.closed_for_s:
+            return
+        server = _again((host, port), alipay, tls)
+
+
+def _again(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> Server:
+    """A new server where the old one was, as soon as the port is free: a caller's own end may have been given it."""
+    while True:
+        try:
+            return Server(address, alipay, tls)
+        except OSError:
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ The merchant's side here signs and verifies with `cryptography` alone; the simul
 """
 
 import base64
+import errno
 import hashlib
 import itertools
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import requests
@@ -538,6 +540,23 @@ def test_answers_out_of_all_proportion(merchant: Merchant, behaviour: str, size:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=behaviour)
     assert len(merchant.call("pay", request, timeout=30).content) == size
+
+
+def test_connections_are_refused_while_it_refuses_and_taken_again_afterwards(merchant: Merchant) -> None:
+    request = payment()
+    assert outcome(merchant.answer("pay", request))[0] == "S"
+    merchant.control("refuse", seconds=0.5)
+    port = urlsplit(merchant.url).port
+
+    def refused() -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+    until(refused)
+    until(lambda: not refused())
+    # The connection that stood, and a new one, know the same payment.
+    assert outcome(merchant.answer("pay", request))[0] == "S"
+    assert requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=1).json()["debits"] == 1
 
 
 def test_the_dark_cuts_everything(merchant: Merchant) -> None:
