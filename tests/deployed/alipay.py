@@ -1,11 +1,14 @@
 """The simulated Alipay's control API, which `local/alipay/server.py` describes."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 Json = dict[str, Any]
 
@@ -41,6 +44,18 @@ class Alipay:
         found = self._get("requests", paymentRequestId=payment_request_id)["requests"]
         return [request for request in found if request["path"].endswith(call)]
 
+    def events(self, since: int) -> Json:
+        """What happened after the event of this number, ten thousand at most: `events`, and `next` to go on from."""
+        return self._get("events", since=str(since))
+
+    def pay_bodies(self) -> dict[str, list[str]]:
+        """The SHA-256 of every body of pay that arrived, by paymentRequestId."""
+        bodies: dict[str, list[str]] = defaultdict(list)
+        for request in self._get("requests")["requests"]:
+            if request["path"].endswith("pay"):
+                bodies[request["paymentRequestId"]].append(request["bodySha256"])
+        return bodies
+
     def notifications(self, payment_request_id: str) -> list[Json]:
         """The attempts to deliver its notifications."""
         return self._get("notifications", paymentRequestId=payment_request_id)["notifications"]
@@ -50,6 +65,10 @@ class Alipay:
         for delivery in self._get("notifications")["notifications"]:
             yield str(delivery["answer"])
 
+    def refuse(self, seconds: float) -> None:
+        """Connections are refused for so long."""
+        self._post("refuse", {"seconds": seconds})
+
     def notify(self, payment_request_id: str, **message: Any) -> Json:
         """Send one notification now: `status`, `body`, `acknowledged`."""
         return self._post("notify", {"paymentRequestId": payment_request_id, **message})
@@ -58,6 +77,8 @@ class Alipay:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
+            # It refuses connections when told to, its own control API's too.
+            self._local.session.mount(self.url, HTTPAdapter(max_retries=Retry(connect=8, read=0, backoff_factor=0.05)))
         session: requests.Session = self._local.session
         return session
 

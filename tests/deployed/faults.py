@@ -42,7 +42,11 @@ class Faults:
 
     def used_up(self) -> bool:
         """Whether every rule has been applied as often as it may."""
-        return all(rule["times"] == 0 for rule in requests.get(f"{self.url}/_fault/rules", timeout=5).json())
+        return all(rule["times"] == 0 for rule in self.rules())
+
+    def rules(self) -> list[Json]:
+        """The rules, with the number of calls each `applied` to so far."""
+        return requests.get(f"{self.url}/_fault/rules", timeout=5).json()
 
     def calls(self, name: str = "") -> list[Json]:
         """The calls seen, oldest first: `at`, `op`, `rule`, `status`; those that the rule `name` took, if given."""

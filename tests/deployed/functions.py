@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,15 @@ class Functions:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         eventually(lambda: not set(pids) & set(self.processes(name)), f"the processes of {name} are gone", 5)
+
+    def kill_one(self, name: str, chance: random.Random) -> bool:
+        """SIGKILL one environment of the function; whether there was one."""
+        pids = self.processes(name)
+        with suppress(ProcessLookupError):
+            if pids:
+                os.kill(chance.choice(pids), signal.SIGKILL)
+                return True
+        return False
 
     def invoke(self, name: str, event: Json | None = None) -> Any:
         """What the function returns."""

@@ -14,6 +14,8 @@ from .waiting import eventually
 
 Json = dict[str, Any]
 
+FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep")
+
 LATE_MS = 3000
 """A line may appear this much later than its timestamp says."""
 
@@ -69,15 +71,19 @@ class Observer:
 
     def still_init(self) -> set[str]:
         """The ids of the orders that are INIT."""
+        return set(self.open_rows())
+
+    def open_rows(self) -> dict[str, Json]:
+        """The rows that are INIT, by paymentRequestId."""
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=self.table,
             ConsistentRead=True,
             FilterExpression="#status = :init",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":init": {"S": "INIT"}},
-            ProjectionExpression="paymentRequestId",
         )
-        return {item["paymentRequestId"]["S"] for page in pages for item in page["Items"]}
+        rows = [_plain(item) for page in pages for item in page["Items"]]
+        return {row["paymentRequestId"]: row for row in rows}
 
     def settled(self, payment_request_id: str, within_s: float = 10.0) -> Json:
         """The row once it has left INIT."""
@@ -161,10 +167,18 @@ class Observer:
                 for page in pages:
                     yield from (event["message"] for event in page["events"])
 
+    def search_logs(self, words: str) -> Iterator[Line]:
+        """The lines that contain these words, ten thousand of a function at most, without reading all the others."""
+        for name in FUNCTIONS:
+            group = f"/aws/lambda/{self.stack_name}-{name}"
+            found = self._logs.filter_log_events(logGroupName=group, filterPattern=words, limit=10_000)["events"]
+            for event in found:
+                yield Line(name, "", event["message"], _fields(event["message"]))
+
     def _follow_logs(self) -> None:
         """Read what is new, five times a second at most: it costs the emulator a look at every invocation so far."""
         time.sleep(max(0.0, self._looked_at + 0.2 - time.monotonic()))
-        for name in ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep"):
+        for name in FUNCTIONS:
             group = f"/aws/lambda/{self.stack_name}-{name}"
             while True:
                 since = max(0, self._read_until.get(group, 0) - LATE_MS)

@@ -1,0 +1,1 @@
+"""The soak: many payments, every call faulty with some probability, then our table against Alipay's ledger."""
