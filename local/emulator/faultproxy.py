@@ -1,10 +1,11 @@
 """A proxy in front of the emulator that makes chosen AWS calls slow, fail, vanish, wait, or go stale.
 
-    python local/emulator/faultproxy.py LISTEN_PORT UPSTREAM_PORT
+    python local/emulator/faultproxy.py LISTEN_PORT UPSTREAM_PORT [/PREFIX=PORT ...]
 
 Start the emulator with `AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:LISTEN_PORT` (or another service's variable):
 functions then call that service through here. The template stays as it is, and signatures stay valid, since the Host
-header is passed on.
+header is passed on. Calls whose path begins with a PREFIX go to that port instead of the emulator's: what a function
+calls besides AWS can have its faults here too, and stands in one order with the rest.
 
 | request                | what it does                                                                            |
 | ---------------------- | --------------------------------------------------------------------------------------- |
@@ -15,7 +16,7 @@ header is passed on.
 | `DELETE /_fault/log`   | forgets them                                                                            |
 
 For each call the first rule that matches and is not used up applies, in this order: `delay`, `hold`, `drop` before,
-`error`, `stale`, and `drop` after.
+`error`, `stale`, `withhold`, and `drop` after.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import sys
 import threading
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -52,6 +54,8 @@ class Rule:
     name: str = ""  # for the log; by default the op
     delay: float = 0  # seconds
     hold: bool = False  # wait until the rules are deleted
+    withhold: bool = False  # do it, then wait with the answer until the rules are deleted
+    held: int = 0  # calls that wait so now
     drop: Literal["", "before", "after"] = ""  # close the connection: the call never arrives, or its answer is lost
     error: str = ""  # answer with this AWS error instead of calling
     status: int = 400
@@ -125,6 +129,12 @@ class Faults:
         with self.lock:
             self.log.append({"at": time.time(), "op": op, "rule": rule and rule.name, "status": status})
 
+    def wait(self, rule: Rule, released: threading.Event) -> None:
+        """Until the rules are deleted."""
+        with self.lock:
+            rule.held += 1
+        released.wait()
+
     def remember(self, op: str, body: bytes, answer: Answer) -> None:
         """Keep a read's answer for when it shall be stale."""
         with self.lock:
@@ -157,25 +167,30 @@ class Faults:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Listens, and knows where the emulator is."""
+    """Listens, and knows where calls go: to the emulator, but for those with one of the prefixes."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port: int, upstream_port: int) -> None:
+    def __init__(self, port: int, upstream_port: int, prefixes: Mapping[str, int]) -> None:
         super().__init__(("127.0.0.1", port), Connection)
-        self.upstream_port = upstream_port
+        self.prefixes = {**prefixes, "": upstream_port}
         self.faults = Faults()
 
 
 class Connection(BaseHTTPRequestHandler):
-    """One caller's connection, with one of its own to the emulator; both are kept alive."""
+    """One caller's connection, with one of its own to wherever it calls; all are kept alive."""
 
     server: Proxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
-    upstream: http.client.HTTPConnection | None = None
+    upstreams: dict[int, http.client.HTTPConnection]
+
+    def setup(self) -> None:
+        """Begin without any."""
+        super().setup()
+        self.upstreams = {}
 
     def handle_call(self) -> None:
         """Answer one request."""
@@ -202,7 +217,7 @@ class Connection(BaseHTTPRequestHandler):
         if rule:
             time.sleep(rule.delay)
             if rule.hold:
-                released.wait()
+                faults.wait(rule, released)
             if rule.drop == "before":
                 return None
             if rule.error:
@@ -213,26 +228,33 @@ class Connection(BaseHTTPRequestHandler):
         answer = self.forward(body)
         if answer and may_be_stale:
             faults.remember(op, body, answer)
+        if rule and rule.withhold:
+            faults.wait(rule, released)
         return None if rule and rule.drop == "after" else answer
 
     def forward(self, body: bytes) -> Answer | None:
-        """The emulator's answer; None if it is not there, or dies over the call."""
-        # A connection the emulator has closed in the meantime is readable. To find out by using it would leave open
-        # whether the call was done, and to repeat the call could do it twice.
-        if self.upstream and self.upstream.sock and select.select([self.upstream.sock], [], [], 0)[0]:
-            self.upstream.close()
-        if self.upstream is None:
-            self.upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream_port)
+        """The answer from where the call goes; None if nobody is there, or dies over the call."""
+        upstream = self.upstream()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         try:
-            self.upstream.request(self.command, self.path, body, headers)
-            response = self.upstream.getresponse()
+            upstream.request(self.command, self.path, body, headers)
+            response = upstream.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException):
-            self.upstream.close()
+            upstream.close()
             return None
         kept = [(name, value) for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP]
         return Answer(response.status, kept, content)
+
+    def upstream(self) -> http.client.HTTPConnection:
+        """The connection for this call."""
+        port = next(port for prefix, port in self.server.prefixes.items() if self.path.startswith(prefix))
+        upstream = self.upstreams.setdefault(port, http.client.HTTPConnection("127.0.0.1", port))
+        # One that was closed in the meantime is readable. To find out by using it would leave open whether the call
+        # was done, and to repeat the call could do it twice.
+        if upstream.sock and select.select([upstream.sock], [], [], 0)[0]:
+            upstream.close()
+        return upstream
 
     def answer(self, answer: Answer) -> None:
         """Send it."""
@@ -245,9 +267,9 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def finish(self) -> None:
-        """Close both connections."""
-        if self.upstream:
-            self.upstream.close()
+        """Close all connections."""
+        for upstream in self.upstreams.values():
+            upstream.close()
         super().finish()
 
     def log_message(self, *_: Any) -> None:
@@ -262,4 +284,6 @@ def eventually_consistent(op: str, body: bytes) -> bool:
 
 
 if __name__ == "__main__":
-    Proxy(int(sys.argv[1]), int(sys.argv[2])).serve_forever()
+    listen, emulator, *others = sys.argv[1:]
+    by_prefix = {prefix: int(port) for prefix, _, port in (other.partition("=") for other in others)}
+    Proxy(int(listen), int(emulator), by_prefix).serve_forever()

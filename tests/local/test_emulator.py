@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import textwrap
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -840,6 +842,49 @@ def test_a_call_can_be_held(faults: FaultProxy) -> None:
         faults.administer("DELETE", "rules")
         held.result()
     assert faults.writes() == 2
+
+
+def test_an_answer_can_be_withheld(faults: FaultProxy) -> None:
+    faults.rule("UpdateItem", withhold=True)
+    with ThreadPoolExecutor() as other:
+        held = other.submit(faults.add_one)
+        while not faults.administer("GET", "rules")[0]["held"]:
+            time.sleep(0.01)
+        assert faults.writes() == 1
+        assert not held.done()
+        faults.administer("DELETE", "rules")
+        held.result()
+    assert faults.writes() == 1
+
+
+def test_calls_with_a_prefix_go_elsewhere_in_one_order_with_the_rest(corrected: Emulator) -> None:
+    port, elsewhere = free_port(), ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    prefix = f"/ams/={elsewhere.server_port}"
+    command = [PYTHON, str(EMULATOR.with_name("faultproxy.py")), str(port), str(corrected.port), prefix]
+    with subprocess.Popen(command) as process:
+        try:
+            for path, answered in (("/_ministack/health", 200), ("/ams/pay", 501), ("/_ministack/health", 200)):
+                assert status_of(port, path) == answered, "BaseHTTPRequestHandler knows no method at all"
+            log = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/_fault/log").read())
+        finally:
+            process.kill()
+            elsewhere.shutdown()
+    assert [call["op"] for call in log] == ["GET /_ministack/health", "GET /ams/pay", "GET /_ministack/health"]
+
+
+def status_of(port: int, path: str) -> int:
+    """The status of a GET, once somebody listens."""
+    for _ in range(200):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        finally:
+            connection.close()
+    raise TimeoutError
 
 
 def test_a_read_can_be_stale(faults: FaultProxy) -> None:
