@@ -101,12 +101,12 @@ def up(choices: Choices) -> dict[str, Any]:
         else:
             credentials = choices.credentials or _make_keys(run)[1]
         _say("starting the AWS emulator")
-        _start_emulator(run, choices)
+        start_emulator(choices)
         secret_arn = _store_secret(choices, credentials)
         _say("sam build")
         build(run)
         _say("sam deploy")
-        outputs = _deploy(run, choices, choices.gateway_url or alipay_url or "", secret_arn)
+        outputs = deploy(choices, choices.gateway_url or alipay_url or "", secret_arn)
     except BaseException:
         down(choices.directory)
         raise
@@ -137,6 +137,48 @@ def down(directory: Path) -> bool:
         pid_file.unlink()
     (directory / "stack.json").unlink(missing_ok=True)
     return stopped
+
+
+def deploy(
+    choices: Choices, gateway_url: str, secret_arn: str, built: Path = BUILD, **parameters: str
+) -> dict[str, str]:
+    """`sam deploy` of what was built, with these parameters besides the stack's own; its outputs."""
+    overrides = {
+        "AlipayGatewayUrl": gateway_url,
+        "CredentialsSecret": secret_arn,
+        "PublicBaseUrl": choices.api_url,
+        "ApiAuth": choices.api_auth,
+        "Architecture": _architecture(),
+        **parameters,
+    }
+    command = [VENVS / "sam/bin/sam", "deploy", "--template-file", built / "template.yaml", "--config-file"]
+    command += [ROOT / "samconfig.toml", "--config-env", "local", "--parameter-overrides"]
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    _check(
+        [*command, *(f"{name}={value}" for name, value in overrides.items())],
+        choices.directory / "run" / "sam-deploy.log",
+        # The poll delay is SAM's wait between two looks at the stack: seconds on AWS, too long here.
+        _sam() | credentials | {"AWS_ENDPOINT_URL": choices.endpoint, "SAM_CLI_POLL_DELAY": "0.2"},
+    )
+    stack = aws(choices.endpoint, "cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def start_emulator(choices: Choices) -> None:
+    """Start the emulator, the first time or after it was killed."""
+    run = choices.directory / "run"
+    (run / "tmp").mkdir(exist_ok=True)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": os.environ.get("HOME", "/"),
+        "TMPDIR": str(run / "tmp"),
+        "EMULATOR_PORT": str(choices.port),
+        "EMULATOR_REGION": REGION,
+        "EMULATOR_WAIT_SCALE": str(choices.time_scale),
+        **dict(choices.emulator_variables),
+    }
+    _start("emulator", [VENVS / "emulator/bin/python", ROOT / "local/emulator/emulator.py"], environment, run)
+    _wait_for(f"{choices.endpoint}/_ministack/health", "emulator", run)
 
 
 def aws(endpoint: str, service: str) -> Any:
@@ -200,21 +242,6 @@ def _start_alipay(run: Path, choices: Choices) -> tuple[str, Path]:
     return f"http://127.0.0.1:{port}", secret
 
 
-def _start_emulator(run: Path, choices: Choices) -> None:
-    (run / "tmp").mkdir()
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": os.environ.get("HOME", "/"),
-        "TMPDIR": str(run / "tmp"),
-        "EMULATOR_PORT": str(choices.port),
-        "EMULATOR_REGION": REGION,
-        "EMULATOR_WAIT_SCALE": str(choices.time_scale),
-        **dict(choices.emulator_variables),
-    }
-    _start("emulator", [VENVS / "emulator/bin/python", ROOT / "local/emulator/emulator.py"], environment, run)
-    _wait_for(f"{choices.endpoint}/_ministack/health", "emulator", run)
-
-
 def _store_secret(choices: Choices, credentials: Path) -> str:
     secrets = aws(choices.endpoint, "secretsmanager")
     created = secrets.create_secret(Name="autodebit/credentials", SecretString=credentials.read_text())
@@ -242,27 +269,6 @@ def _sources_digest() -> str:
     for path in sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _deploy(run: Path, choices: Choices, gateway_url: str, secret_arn: str) -> dict[str, str]:
-    overrides = {
-        "AlipayGatewayUrl": gateway_url,
-        "CredentialsSecret": secret_arn,
-        "PublicBaseUrl": choices.api_url,
-        "ApiAuth": choices.api_auth,
-        "Architecture": _architecture(),
-    }
-    command = [VENVS / "sam/bin/sam", "deploy", "--template-file", BUILD / "template.yaml", "--config-file"]
-    command += [ROOT / "samconfig.toml", "--config-env", "local", "--parameter-overrides"]
-    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
-    _check(
-        [*command, *(f"{name}={value}" for name, value in overrides.items())],
-        run / "sam-deploy.log",
-        # The poll delay is SAM's wait between two looks at the stack: seconds on AWS, too long here.
-        _sam() | credentials | {"AWS_ENDPOINT_URL": choices.endpoint, "SAM_CLI_POLL_DELAY": "0.2"},
-    )
-    stack = aws(choices.endpoint, "cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 def _architecture() -> str:
