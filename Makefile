@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo test up down logs model bench load growth check-secret check fix lock
+.PHONY: setup demo test prove up down logs model bench load growth check-secret check fix lock sbom
 .DEFAULT_GOAL := test
 
 setup:
@@ -18,6 +18,9 @@ demo: setup
 
 test: setup check
 	$(DEV)/pytest
+
+prove: setup
+	@$(DEV)/python -m tests.prove
 
 up: setup
 	@$(DEV)/python local/stack.py up
