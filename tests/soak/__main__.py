@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from tests.claims import Claim, report
@@ -53,6 +54,7 @@ def main() -> int:
         soak = Soak(deployment, options.seed, options.fault_probability, options.clients)
         findings = soak.run(fates)
         _show(findings)
+        print(f"  emulator: {_peak_mb(deployment.functions.emulator_pid)} MB at most", flush=True)
         for difference in findings.differences[:SHOWN]:
             _explain(difference, findings, deployment, {fate.payment_request_id: fate for fate in fates})
     return report("soak", _claims(findings, len(fates)), time.monotonic() - began)
@@ -65,6 +67,11 @@ def _show(findings: Findings) -> None:
     rows = findings.books.rows.values()
     for ended, number in sorted(Counter(_ended(row) for row in rows).items()):
         print(f"  {number:>7,}  {ended}")
+
+
+def _peak_mb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 def _ended(row: Json) -> str:
@@ -96,8 +103,8 @@ def _claims(findings: Findings, payments: int) -> list[Claim]:
         Claim(
             "kinds of fault that came about",
             f"{len(came)}{' without ' + missing if missing else ''}",
-            f"{len(KINDS)}",
-            not missing,
+            f"{len(KINDS)}" if payments >= PAYMENTS else "some; all in a whole soak",
+            not missing or payments < PAYMENTS,
         ),
         *(_none(f"{kind}s", len(at_fault[kind])) for kind in (DOUBLE_DEBIT, FALSE_RESULT, LOST_RESULT)),
         _none("orders that left INIT twice", len(at_fault[INIT_LEFT_TWICE])),

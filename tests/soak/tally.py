@@ -1,5 +1,6 @@
 """Which faults really came about, counted where they were made or seen."""
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -70,10 +71,16 @@ class Tally:
         self._since = 0
         self._calls: Counter[tuple[str, str]] = Counter()
         self._at_alipay: Counter[str] = Counter()
-        self.aws: Counter[str] = Counter()
+        self._aws: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def follow(self) -> Counter[str]:
         """The faults of Alipay's and AWS's making so far, by kind."""
+        with self._lock:
+            self._follow()
+            return self._at_alipay + self._aws
+
+    def _follow(self) -> None:
         while True:
             page = self._deployment.alipay.events(self._since)
             self._since = page["next"]
@@ -84,8 +91,7 @@ class Tally:
             if not page["events"]:
                 break
         # The rules are gone when the faults are over, and their count with them.
-        self.aws |= Counter({rule["name"]: rule["applied"] for rule in self._deployment.faults.rules()})
-        return self._at_alipay + self.aws
+        self._aws |= Counter({rule["name"]: rule["applied"] for rule in self._deployment.faults.rules()})
 
     def _met(self, event: Json, fate: Fate) -> list[str]:
         """The faults that this event shows."""
