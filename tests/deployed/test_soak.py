@@ -12,7 +12,7 @@ from tests.soak.soak import Soak
 
 from .stacks import Deployment
 
-PAYMENTS, SEED, PROBABILITY = 150, 20261123, 0.3
+PAYMENTS, SEED, PROBABILITY = 120, 20261123, 0.3
 
 
 @pytest.mark.usefixtures("after_the_minute")
