@@ -73,8 +73,12 @@ def test_header_names_have_no_case_and_values_do(name: str) -> None:
 def test_an_answer_is_json_and_not_to_be_cached() -> None:
     given = answer(200, {"a": "電影"})
     assert given["statusCode"] == 200
-    assert json.loads(given["body"]) == {"a": "電影"}
+    assert given["body"] == '{"a":"電影"}'
     assert given["headers"] == {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+
+def test_an_answer_is_one_line_without_white_space() -> None:
+    assert answer(200, {"a": [1, 2], "b": {}})["body"] == '{"a":[1,2],"b":{}}'
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -85,7 +89,7 @@ def test_a_pay_is_accepted_while_init_and_answered_once_final(status: Status) ->
     if status is Status.INIT:
         assert given["statusCode"] == 202
         assert given["headers"]["Location"] == url
-        assert 3 <= int(given["headers"]["Retry-After"]) <= 5
+        assert given["headers"]["Retry-After"] == "3"
     else:
         assert given["statusCode"] == 200
         assert not {"Location", "Retry-After"} & set(given["headers"])
@@ -117,7 +121,8 @@ def test_every_error_of_a_merchants_route_is_a_problem_document(error: Autodebit
     document = json.loads(given["body"])
     assert document["status"] == status
     assert {"type", "title", "status", "detail"} <= set(document)
-    assert all(isinstance(document[name], str) and document[name] for name in ("type", "title", "detail"))
+    assert document["type"] == "about:blank"
+    assert all(isinstance(document[name], str) and document[name] for name in ("title", "detail"))
     assert ("errors" in document) is (status == 400)
 
 
@@ -156,6 +161,14 @@ def test_what_a_handler_returns_passes() -> None:
     assert handler({"a": 1}, "c") == {"event": {"a": 1}, "context": "c"}
 
 
+def test_a_refusal_is_counted_and_logged_by_its_kind(logged: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Mock(spec=api.telemetry.refused)
+    monkeypatch.setattr(api.telemetry, "refused", refused)
+    raised(CertificateRefused("certificate"))
+    refused.assert_called_once_with("CertificateRefused")
+    assert logged.info.call_args.kwargs == {"error": "CertificateRefused"}
+
+
 def test_an_expected_error_is_no_fault(logged: Mock, counted: Mock) -> None:
     assert raised(NotSent("no connection"))["statusCode"] == 503
     counted.assert_not_called()
@@ -179,7 +192,9 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing_of_it(error: Exception,
     given = raised(error)
     assert given["statusCode"] == 500
     assert given["headers"]["Content-Type"] == "application/problem+json"
-    assert json.loads(given["body"])["status"] == 500
+    document = json.loads(given["body"])
+    assert set(document) == {"type", "title", "status", "detail"}
+    assert (document["type"], document["status"]) == ("about:blank", 500)
     assert TOKEN not in str(given)
     assert TOKEN not in str(logged.mock_calls)
     assert logged.error.call_args.kwargs["error"] == type(error).__name__
@@ -195,6 +210,7 @@ def test_an_error_of_ours_without_a_problem_is_a_500_too(error: Exception, logge
     given = raised(error)
     assert given["statusCode"] == 500
     assert str(error) not in given["body"]
+    assert logged.error.call_args.kwargs["detail"] == str(error)
     counted.assert_called_once_with("Fault")
 
 

@@ -15,6 +15,8 @@ from autodebit.credentials import (
 )
 from autodebit.errors import CredentialsUnavailable, SignatureInvalid
 from autodebit.signature import SignedMessage, sign
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +36,7 @@ def spellings(key: str) -> dict[str, str]:
         "bare, indented": "\n".join(f"    {line}" for line in lines),
         "bare with tabs and spaces": "\t " + " ".join(lines) + " \t",
         "bare with written newlines": "\\n".join(lines) + "\\n",
+        "bare with written carriage returns": "\\r\\n".join(lines) + "\\r\\n",
     }
     for label in LABELS:
         begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
@@ -88,6 +91,15 @@ def test_no_key_is_in_what_is_printed_of_credentials() -> None:
 
 CANARY = "Q0FOQVJZ"
 
+
+def of_no_known_algorithm(key: str) -> str:
+    """The key under the object identifier 1.2.840.113549.1.1.99 instead of RSA's 1.2.840.113549.1.1.1."""
+    rsa = bytes.fromhex("2a864886f70d010101")
+    return base64.b64encode(base64.b64decode(key).replace(rsa, rsa[:-1] + b"\x63")).decode()
+
+
+ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
 WRONG_KEYS = {
     "empty": "",
     "white space": " \n ",
@@ -99,12 +111,22 @@ WRONG_KEYS = {
     "encrypted": KEYS["encrypted"]["pkcs8"],
     "a public key": KEYS["merchant"]["public"],
     "other letters than ASCII": KEYS["merchant"]["pkcs8"] + "é",
+    "junk inside": KEYS["merchant"]["pkcs8"][:60] + "!" + KEYS["merchant"]["pkcs8"][60:],
+    "of no known algorithm": of_no_known_algorithm(KEYS["merchant"]["pkcs8"]),
+    "an Edwards curve": base64.b64encode(
+        ED25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    ).decode(),
     "an encrypted PEM": f"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n{CANARY}\n-----END",
 }
 WRONG_PUBLIC_KEYS = WRONG_KEYS | {
     "of 1024 bits": KEYS["rsa1024"]["public"],
     "an elliptic curve": KEYS["ec"]["public"],
     "a public key": KEYS["merchant"]["pkcs8"],
+    "junk inside": KEYS["alipay1"]["public"][:60] + "!" + KEYS["alipay1"]["public"][60:],
+    "of no known algorithm": of_no_known_algorithm(KEYS["alipay1"]["public"]),
+    "an Edwards curve": base64.b64encode(
+        ED25519.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).decode(),
 }
 
 
@@ -355,5 +377,6 @@ def test_a_genuine_message_to_another_client_is_refused(kept: Secret, client_id:
 def test_a_message_that_does_not_verify_is_refused_as_such_also_when_the_private_key_is_broken() -> None:
     store = CredentialsStore(lambda: secret(privateKey="broken"))
     message = SignedMessage("/v1/notifications/payment", CLIENT_ID, "2026-11-22T01:30:03-08:00", b"{}")
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises(SignatureInvalid, match=r"^signature$"):
         store.authenticate(message, sign(message, private_key("alipay2"), "1"))
+    assert store.get().holds_own_public_key() is False

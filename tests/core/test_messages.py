@@ -277,6 +277,12 @@ def test_the_bytes_of_pay_are_these() -> None:
     )
 
 
+def test_other_scripts_are_sent_as_they_are() -> None:
+    order = request()["order"] | {"orderDescription": "電影 🎬"}
+    sent = parsed(request(order=order)).pay_body("2026-11-22T09:30:55Z", NOTIFY_URL)
+    assert '"orderDescription":"電影 🎬"'.encode() in sent
+
+
 def _shuffled(value: Any, order: random.Random) -> Any:
     if isinstance(value, dict):
         names = list(value)
@@ -426,6 +432,12 @@ def test_a_notification_that_lacks_a_field_or_has_it_of_another_type_is_malforme
     with pytest.raises(NotificationMalformed) as refused:
         parse_notification(body(message))
     assert path in str(refused.value)
+
+
+@pytest.mark.parametrize("payment_request_id", ["x", "x" * 64, "é" * 64])
+def test_a_notification_about_what_may_be_an_id_is_read(payment_request_id: str) -> None:
+    read = parse_notification(body(paid(paymentRequestId=payment_request_id)))
+    assert read["paymentRequestId"] == payment_request_id
 
 
 @pytest.mark.parametrize("payment_request_id", ["", "x" * 65, "é" * 65])

@@ -311,6 +311,34 @@ def test_a_failure_answered_to_ones_own_call_need_not_carry_id_and_amount(carrie
     assert read_inquiry(order(), inquired | {"paymentStatus": "CANCELLED"}) == Final(Status.CANCELLED)
 
 
+BY = [(first_pay, "pay"), (repeated_pay, "pay"), (read_inquiry, "inquiry"), (read_notification, "notify")]
+
+
+@pytest.mark.parametrize(("read", "witness"), BY)
+def test_a_contradiction_says_who_said_what_against_the_order(read: Reader, witness: str) -> None:
+    other = {"currency": "USD", "value": "1" * 17}
+    said = f"{witness} S/SUCCESS: paymentAmount USD {'1' * 16}"
+    assert read(order(), paid(paymentAmount=other)) == Contradiction(said)
+    missing = Contradiction(f"{witness} S/SUCCESS: paymentAmount missing missing")
+    assert read(order(), paid(paymentAmount={})) == missing
+    without_id = Contradiction(f"{witness} success without paymentRequestId and paymentAmount")
+    assert read(order(), without(paid(), "paymentRequestId")) == without_id
+
+
+@pytest.mark.parametrize(("read", "witness"), BY)
+def test_of_a_status_8_and_of_a_code_64_characters_are_kept(read: Reader, witness: str) -> None:
+    reading = read(order(), paid(paymentRequestId="another", result=result("S" * 9, "C" * 65)))
+    assert reading == Contradiction(f"{witness} {'S' * 8}/{'C' * 64}: another paymentRequestId")
+
+
+def test_what_leaves_an_order_open_is_kept_as_it_was_said() -> None:
+    assert first_pay(order(), {}) == Open("pay /")
+    assert read_inquiry(order(), {}) == Open("inquiry /")
+    assert read_inquiry(order(), paid(paymentStatus="P" * 65)) == Open(f"inquiry S: {'P' * 64}")
+    pending = paid(notifyType="PAYMENT_PENDING")
+    assert read_notification(order(), pending) == Open("notify PAYMENT_PENDING S/SUCCESS")
+
+
 def test_what_a_contradiction_quotes_is_short() -> None:
     reading = first_pay(
         order(),

@@ -147,6 +147,13 @@ def test_a_message_in_whatever_characters_is_refused_as_a_forgery(part: str, tex
 def test_a_header_is_read_pair_by_pair() -> None:
     assert parse_header("algorithm=RSA256, keyVersion=0, signature=QUI=") == ("RSA256", "0", b"AB")
     assert parse_header("signature=QUI%3D") == (None, None, b"AB")
+    assert parse_header("signature=QUJD") == (None, None, b"ABC")
+
+
+@pytest.mark.parametrize("value", ["", "=", "%3D", "QUJ", "é", "QUI =", "Q-I="])
+def test_a_signature_that_is_no_base64_is_refused_as_such(value: str) -> None:
+    with pytest.raises(SignatureInvalid, match=r"^encoding$"):
+        parse_header(f"signature={value}")
 
 
 names = st.sampled_from(["algorithm", "keyVersion", "signature", "Signature", "", " "]) | st.text(max_size=5)

@@ -1,7 +1,8 @@
 """Every small change of a module's source that a test should notice.
 
-Left alone: docstrings, annotations, imports, decorators, and prose, which is text of two words or more (what errors
-and logs say to people). A `raise … from …` keeps its cause. Everything else that has an operator below counts.
+Left alone: docstrings, annotations, imports, decorators, base classes, the messages of log lines, and prose, which is
+text of two words or more (what errors say to people). A `raise ... from ...` keeps its cause. Everything else that has
+an operator below counts.
 """
 
 import ast
@@ -32,7 +33,7 @@ SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
 }
 PROSE = re.compile(r"\w\W* \W*\w")
 QUANTIFIER = re.compile(r"(?<=\{)\d+|\d+(?=\})|(?<=[\])a-z])[+*?](?!\])|\[[^]]+\]")
-KEPT_FIELDS = {"annotation", "returns", "decorator_list", "cause", "type_params"}
+KEPT_FIELDS = {"annotation", "bases", "returns", "decorator_list", "cause", "type_params"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def _is_left_alone(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True  # a docstring
+    if isinstance(parent, ast.Call) and ast.unparse(parent.func).startswith("logger.") and node in parent.args:
+        return True
     if isinstance(parent, ast.Assign) and isinstance(node, ast.Name | ast.Attribute | ast.BinOp):
         return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)  # a union of types
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(PROSE.search(node.value))
