@@ -188,8 +188,7 @@ def test_a_text_that_no_header_can_carry_is_named_before_anything_is_sent(field:
 @pytest.mark.parametrize("value", [None, {}, [], "x", CANARY, 1])
 def test_without_alipays_keys_there_are_no_credentials(value: Any) -> None:
     said = refusal(secret(alipayPublicKeys=value))
-    assert said.startswith("alipayPublicKeys ")
-    assert CANARY not in said
+    assert said == "alipayPublicKeys is missing or is no object"
 
 
 @pytest.mark.parametrize("value", [None, 1, [], {}, True])

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -472,3 +473,37 @@ def test_whatever_is_wrong_where_the_check_ends_and_quotes_nothing(changes: list
     assert len({error.field for error in errors}) == len(errors)
     if "null" in json.dumps(fields) or "true" in json.dumps(fields):
         assert errors
+
+
+# --- What no rule names ------------------------------------------------------------------------------------------
+
+
+def nested(levels: int, leaf: Any, wrap: Callable[[Any], Any]) -> Any:
+    return wrap(nested(levels - 1, leaf, wrap)) if levels else leaf
+
+
+@pytest.mark.parametrize(
+    ("wrap", "step"), [(lambda inner: {"a": inner}, ".a"), (lambda inner: [inner], "[0]")], ids=["objects", "lists"]
+)
+def test_what_no_rule_names_may_be_nested_fifteen_deep_and_no_deeper(wrap: Callable[[Any], Any], step: str) -> None:
+    assert check_pay_fields(request(metadata=nested(15, "x", wrap))) == []
+    (error,) = check_pay_fields(request(metadata=nested(16, "x", wrap)))
+    assert error.field == "metadata" + step * 16
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_a_name_that_the_service_fills_in_is_any_name_elsewhere(name: str) -> None:
+    assert check_pay_fields(request(metadata={name: "x"})) == []
+    (error,) = check_pay_fields(request(metadata={name: 5}))
+    assert error.field == f"metadata.{name}"
+
+
+def test_a_text_that_is_not_required_may_say_nothing() -> None:
+    assert check_pay_fields(request(appId="", metadata="")) == []
+
+
+@pytest.mark.parametrize(("digits", "fits"), [(1, True), (16, True), (17, False)])
+def test_a_quantity_has_sixteen_digits_at_most(digits: int, fits: bool) -> None:
+    goods = [{"referenceGoodsId": "g", "goodsName": "n", "goodsQuantity": "1" * digits}]
+    errors = check_pay_fields(request(order=request()["order"] | {"goods": goods}))
+    assert [error.field for error in errors] == ([] if fits else ["order.goods[0].goodsQuantity"])

@@ -19,8 +19,8 @@ from pathlib import Path
 from tests.claims import Claim, report
 from tests.core import store
 
-from . import trial
 from .mutants import Mutant, mutants
+from .trial import PACKAGE, Trials, reach
 
 GROUPS = {
     "signature": ("signature", "credentials"),
@@ -29,63 +29,67 @@ GROUPS = {
     "order store": ("order", "order_table", "polling"),
 }
 LISTED = Path(__file__).parent / "survivors.toml"
-LEAST_KILLED = 0.95
+LEAST_NOTICED = 0.95
+
+Name = tuple[str, str, str]
 
 
 def main(modules: list[str]) -> int:
     """Try the mutants of all groups, or of these modules alone."""
     begun = time.monotonic()
     groups = {
-        group: [m for name in names if not modules or name in modules for m in _mutants(name)]
+        group: [mutant for name in names if not modules or name in modules for mutant in of(name)]
         for group, names in GROUPS.items()
     }
-    everything = [mutant for group in groups.values() for mutant in group]
+    everything = [mutant for tried in groups.values() for mutant in tried]
     with store.emulator() as os.environ[store.ENDPOINT]:
-        print(f"{len(everything)} mutants; what the tests touch", flush=True)
-        survived = _survivors(everything, trial.reach())
-    names = {mutant.name for mutant in survived}
-    reasons = _reasons({mutant.module for mutant in everything})
-    for mutant in survived:
-        if mutant.name not in reasons:
-            print("survived, without a reason:", *mutant.name, sep="\n    ")
-    for name in reasons.keys() - names:
-        print("listed, but noticed or gone:", *name, sep="\n    ")
-    claims = [_killed(f"mutants noticed, {group}", tried, survived) for group, tried in groups.items() if tried]
+        print(f"{len(everything)} mutants", flush=True)
+        trials = Trials(everything, reach(), lambda *figures: _tell(begun, *figures))
+        trials.run()
+    survived = trials.survived
+    names, reasons = {mutant.name for mutant in survived}, _reasons({mutant.module for mutant in everything})
+    _show("survived, without a reason", names - reasons.keys())
+    _show("listed, but noticed or gone", reasons.keys() - names)
+    claims = [_noticed(f"mutants noticed, {group}", tried, survived) for group, tried in groups.items() if tried]
     claims += [
-        _killed("mutants noticed", everything, survived),
-        _none("survivors without a reason", len(names - reasons.keys())),
-        _none("listed survivors that are noticed", len(reasons.keys() - names)),
+        _noticed("mutants noticed", everything, survived),
+        _none("survivors without a reason", names - reasons.keys()),
+        _none("listed survivors that are noticed", reasons.keys() - names),
     ]
     return report("mutation", claims, time.monotonic() - begun)
 
 
-def _mutants(module: str) -> list[Mutant]:
-    return mutants(module, (trial.PACKAGE / f"{module}.py").read_text("utf-8"))
+def of(module: str) -> list[Mutant]:
+    """All mutants of a module of the shared package."""
+    return mutants(module, (PACKAGE / f"{module}.py").read_text("utf-8"))
 
 
-def _survivors(everything: list[Mutant], reach: trial.Reach) -> list[Mutant]:
-    survived = []
-    for decided, survivor in trial.survivors(everything, reach):
-        if survivor:
-            survived.append(survivor)
-        if decided % 100 == 0:
-            print(f"  {decided} tried, {len(survived)} not noticed", flush=True)
-    return survived
+def _tell(begun: float, decided: int, survived: int) -> None:
+    if decided % 100 == 0:
+        print(f"  {decided} tried, {survived} not noticed, {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def _reasons(modules: set[str]) -> dict[tuple[str, str, str], str]:
+def _reasons(modules: set[str]) -> dict[Name, str]:
     listed = tomllib.loads(LISTED.read_text("utf-8"))["survivor"]
-    return {(s["module"], s["line"], s["change"]): s["reason"] for s in listed if s["module"] in modules}
+    return {
+        (each["module"], each["line"], each["change"]): each["reason"] for each in listed if each["module"] in modules
+    }
 
 
-def _killed(name: str, tried: list[Mutant], survived: list[Mutant]) -> Claim:
-    killed = len(tried) - sum(mutant in survived for mutant in tried)
-    share = killed / len(tried)
-    return Claim(name, f"{killed} of {len(tried)}, {share:.1%}", f"{LEAST_KILLED:.0%}", share >= LEAST_KILLED)
+def _show(what: str, names: set[Name]) -> None:
+    for module, line, change in sorted(names):
+        print(f"{what}: {module}\n    {line}\n    {change}")
 
 
-def _none(name: str, number: int) -> Claim:
-    return Claim(name, str(number), "0", number == 0)
+def _noticed(name: str, tried: list[Mutant], survived: list[Mutant]) -> Claim:
+    lost = {id(mutant) for mutant in survived}
+    noticed = sum(id(mutant) not in lost for mutant in tried)
+    share = noticed / len(tried)
+    return Claim(name, f"{noticed} of {len(tried)}, {share:.1%}", f"{LEAST_NOTICED:.0%}", share >= LEAST_NOTICED)
+
+
+def _none(name: str, names: set[Name]) -> Claim:
+    return Claim(name, str(len(names)), "0", not names)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,11 @@ def _is_left_alone(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Assign) and isinstance(node, ast.Name | ast.Attribute | ast.BinOp):
         return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)  # a union of types
+    texts = parent.values if isinstance(parent, ast.JoinedStr) else [node]
+    return isinstance(node, ast.Constant) and any(map(_is_prose, texts))
+
+
+def _is_prose(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(PROSE.search(node.value))
 
 

@@ -50,10 +50,15 @@ class Reach:
     seconds: dict[str, float]
     touching: dict[str, dict[str, list[str]]]
 
+    def at_import(self, mutant: Mutant) -> bool:
+        """Whether it is over before the first test: outside of functions, or in one that only builds what is there."""
+        return not mutant.function or not self._touching(mutant)
+
     def tests(self, mutant: Mutant) -> set[str]:
         """The tests that may notice this mutant; what happens at import concerns every test."""
-        if not mutant.function:
-            return set(self.seconds)
+        return set(self.seconds) if self.at_import(mutant) else self._touching(mutant)
+
+    def _touching(self, mutant: Mutant) -> set[str]:
         lines = self.touching[mutant.module]
         return {test for line in mutant.lines for test in lines.get(str(line), ())} & self.seconds.keys()
 
@@ -91,7 +96,7 @@ class Trials:
 
     def run(self) -> None:
         """Try them all."""
-        self._try([mutant for mutant in self._mutants if not mutant.function], self._at_import)
+        self._try([mutant for mutant in self._mutants if self._reach.at_import(mutant)], self._at_import)
         _pytest([str(TESTS)], self)
 
     @pytest.hookimpl(tryfirst=True)
@@ -105,7 +110,7 @@ class Trials:
             if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(str(PACKAGE))
         }
         gc.freeze()
-        self._try([mutant for mutant in self._mutants if mutant.function], self._in_session)
+        self._try([mutant for mutant in self._mutants if not self._reach.at_import(mutant)], self._in_session)
         return True
 
     def _try(self, mutants: list[Mutant], way: Callable[[Mutant, list[str]], str | None]) -> None:
