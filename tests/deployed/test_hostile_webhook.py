@@ -7,6 +7,7 @@ with the answer that the contract names, and after each the order is INIT as bef
 import base64
 import gzip
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -16,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
 
 from . import books
+from .faults import GET_SECRET
 from .forger import Forger
 from .log_lines import FORGED, what_is_wrong
+from .observe import Line
 from .raw_http import chunked, exchange
 from .stacks import Deployment
 from .waiting import at_once, eventually
@@ -130,7 +133,7 @@ NOT_AS_SIGNED: dict[str, Write] = {
     "in chunks, and forged": lambda f: f.request(
         f.header(f.signature(key=f.own_key)), chunked(f.body), length=-1, more=[("Transfer-Encoding", "chunked")]
     ),
-    "10 MB": lambda f: f.request(f.header(), f.body + b" " * (10 * 2**20 - len(f.body))),
+    "5 MB": lambda f: f.request(f.header(), f.body + b" " * (5 * 2**20)),
 }
 
 # Signed by Alipay as it stands there, and no payment notification: 400.
@@ -262,7 +265,19 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def forger(fast: Deployment) -> Iterator[Forger]:
+def lines_before(fast: Deployment) -> int:
+    """Lines that other tests have caused; some of them kill functions in the middle of one."""
+    return len(fast.seen.lines())
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[int]:
+    """The statuses with which the function has answered so far."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def forger(fast: Deployment, lines_before: int) -> Iterator[Forger]:
     """Somebody who writes about an order that Alipay itself never decides."""
     payment_request_id, answer = fast.pay("hostile", **books.NEVER)
     assert answer.status == 202, answer
@@ -284,10 +299,11 @@ def unchanged(fast: Deployment, payment_request_id: str) -> None:
 
 @pytest.mark.parametrize(("status", "write"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_notification_is_answered_as_the_contract_says_and_settles_nothing(
-    fast: Deployment, forger: Forger, status: int, write: Write
+    fast: Deployment, forger: Forger, answered: list[int], status: int, write: Write
 ) -> None:
     answer = exchange(forger.url, write(forger))
     assert answer.status == status, answer
+    answered.append(status)
     assert (answer.json["result"]["resultStatus"], answer.json["result"]["resultCode"]) == CODES[status]
     assert FORGED not in answer.text
     unchanged(fast, forger.payment_request_id)
@@ -323,65 +339,69 @@ def test_the_same_pen_settles_an_order_with_a_genuine_message(fast: Deployment) 
     assert fast.seen.settled(payment_request_id)["settledBy"] == "notify"
 
 
-def test_no_line_in_the_logs_is_written_by_an_attacker(fast: Deployment, forger: Forger, record_property: Any) -> None:
-    spoken = [
-        ("User-Agent", f'"}}{{"_aws":{{}},"{FORGED}":1}}'),
-        ("X-Amzn-Trace-Id", FORGED),
-        ("X-Forwarded-For", FORGED),
+def test_no_line_in_the_logs_is_written_by_an_attacker(
+    fast: Deployment, forger: Forger, answered: list[int], lines_before: int, record_property: Any
+) -> None:
+    spoken = [(name, f'"}}{{"_aws":{{}},"{FORGED}":1}}') for name in ("User-Agent", "X-Amzn-Trace-Id", "Via")]
+    forgeries = [
+        forger.request(f"algorithm={FORGED},keyVersion={FORGED},signature={FORGED}", more=spoken),
+        forger.request(forger.header(b"x"), client_id=f'{FORGED}"}}', more=spoken),
+        forger.request(forger.header(b"x"), time=f'{FORGED}\t{{"message":"payment settled"}}', more=spoken),
+        forger.request(forger.header(b"x"), f'\n{{"{FORGED}":1}}\r\n'.encode(), more=spoken),
     ]
-    sent = 0
-    for header, changes in (
-        (f"algorithm={FORGED},keyVersion={FORGED},signature={FORGED}", {}),
-        (forger.header(b"x"), {"client_id": f'{FORGED}"}}'}),
-        (forger.header(b"x"), {"time": f'{FORGED}\t{{"level":"ERROR","message":"payment settled"}}'}),
-        (forger.header(b"x"), {"body": f'\n{{"{FORGED}":1}}\r\n'.encode()}),
-    ):
-        assert exchange(forger.url, forger.request(header, more=spoken, **changes)).status == 401
-        sent += 1
-    unproved = [line for line in fast.seen.lines("notification refused") if "paymentRequestId" not in line.fields]
+    for forged in forgeries:
+        assert exchange(forger.url, forged).status == 401
+        answered.append(401)
+    refused = len(answered) - answered.count(200)
+
+    def lines() -> list[Line]:
+        return [line for line in fast.seen.lines()[lines_before:] if line.function == "Notify"]
+
     eventually(
-        lambda: fast.seen.lines("notification refused")[-1].fields["resultCode"] == "INVALID_SIGNATURE", "the last line"
+        lambda: sum(line.fields.get("message") == "notification refused" for line in lines()) >= refused,
+        "a line for each refusal",
+        show=lambda: len(lines()),
     )
-    assert unproved
-    for line in fast.seen.lines():
+    for line in lines():
         assert not (wrong := what_is_wrong(line, fast.seen.stack_name)), f"{wrong}: {line.text}"
-        if FORGED in line.text:
-            about = {name for name, value in line.fields.items() if FORGED in str(value)}
-            assert about <= {"paymentRequestId", "said"}, line.text
+        quoting = {name for name, value in line.fields.items() if FORGED in str(value)}
+        assert quoting <= {"paymentRequestId", "said"}, line.text
     assert fast.seen.settlements(forger.payment_request_id) == []
-    assert fast.seen.metric("Contradiction", forger.payment_request_id) == len(SIGNED_CONTRADICTIONS)
-    record_property("hostileWebhook", len(CASES) + len(STOPPED) + 2 + sent)
+    assert fast.seen.metric("Contradiction", forger.payment_request_id) == answered.count(409)
+    record_property("hostileWebhook", len(answered) + len(STOPPED))
 
 
 FLOOD = 300
 
 
-def test_a_flood_of_forgeries_costs_one_secret_read_and_no_other_call(
+def test_a_flood_of_forgeries_costs_one_secret_read_a_minute_and_no_other_call(
     fast: Deployment, forger: Forger, record_property: Any
 ) -> None:
     """Counted at the door to AWS of this one function, from its cold start on; Alipay hears nothing either."""
     table = list(FORGED_SIGNATURES.values())
-    calls_at_alipay = len(fast.alipay.calls(forger.payment_request_id))
+    at_alipay = len(fast.alipay.calls(forger.payment_request_id))
+    started = time.monotonic()
     with fast.faults_of("Notify") as faults:
         for number in range(FLOOD):
             assert exchange(forger.url, table[number % len(table)](forger)).status == 401
-        [environment] = fast.functions.processes("Notify")
-        assert environment
+        [_environment] = fast.functions.processes("Notify")
         calls = faults.calls()
-    minutes = 1 + (calls[-1]["at"] - calls[0]["at"]) // 60
-    assert {call["op"] for call in calls} == {"secretsmanager.GetSecretValue"}
+    minutes = 1 + int(time.monotonic() - started) // 60
+    assert {call["op"] for call in calls} == {GET_SECRET}
     assert len(calls) <= minutes, calls
-    assert len(fast.alipay.calls(forger.payment_request_id)) == calls_at_alipay
+    assert len(fast.alipay.calls(forger.payment_request_id)) == at_alipay
     record_property("forgedToOneEnvironment", FLOOD)
     record_property("secretReads", len(calls))
 
 
-def test_a_flood_at_once_costs_no_more_than_a_read_for_each_environment(fast: Deployment, forger: Forger) -> None:
+def test_a_flood_at_once_costs_no_more_than_that_in_each_environment(fast: Deployment, forger: Forger) -> None:
     forged = forger.request(forger.header(forger.signature(key=forger.own_key)))
+    started = time.monotonic()
     with fast.faults_of("Notify") as faults:
         answers = at_once([lambda: exchange(forger.url, forged)] * FLOOD, workers=8)
         environments = len(fast.functions.processes("Notify"))
         calls = faults.calls()
+    minutes = 1 + int(time.monotonic() - started) // 60
     assert {answer.status for answer in answers} == {401}
-    assert {call["op"] for call in calls} == {"secretsmanager.GetSecretValue"}
-    assert len(calls) <= environments, (calls, environments)
+    assert {call["op"] for call in calls} == {GET_SECRET}
+    assert len(calls) <= environments * minutes, (calls, environments)
