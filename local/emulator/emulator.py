@@ -34,12 +34,14 @@ def main() -> None:
     # Only now, for ministack reads its variables when it is imported.
     import api_gateway
     import lambda_functions
+    import permissions
     import persistence
     import step_functions
     from ministack import app
 
     lambda_functions.correct(settings)
     api_gateway.correct()
+    permissions.correct()
     step_functions.correct()
     persistence.correct(settings)
     sys.argv = sys.argv[:1]  # ministack has options of its own

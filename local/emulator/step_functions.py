@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_evaluator
 from ministack.core.arn import parse_arn
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import stepfunctions
+from permissions import role_allows
 
 NAME_LENGTH_MAX = 80
 FORBIDDEN_IN_NAME = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ufffe\uffff]')
@@ -141,25 +141,13 @@ def _invoke_as_the_role() -> None:
 
 def invocation_denied(role_arn: str, function: str) -> str | None:
     """AWS's words for why the role may not invoke the function, or None if it may."""
-    role = parse_arn(role_arn)
-    name = role.resource.rsplit("/", 1)[-1]
-    user = f"arn:aws:sts::{role.account_id}:assumed-role/{name}/execution"
     arn = function
     if not arn.startswith("arn:"):
         arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{function}"
-    decision = iam_evaluator.evaluate(
-        iam_evaluator.EvalContext(
-            principal_arn=user,
-            principal_type="AssumedRole",
-            principal_account=role.account_id,
-            action="lambda:InvokeFunction",
-            resource_arn=arn,
-            region=get_region(),
-        ),
-        iam_evaluator._gather_role_policies(name, role.account_id),
-    ).decision
-    if decision == "Allow":
+    if role_allows(role_arn, "lambda:InvokeFunction", arn):
         return None
+    role = parse_arn(role_arn)
+    user = f"arn:aws:sts::{role.account_id}:assumed-role/{role.resource.rsplit('/', 1)[-1]}/execution"
     return (
         f"User: {user} is not authorized to perform: lambda:InvokeFunction on resource: {arn} because no "
         "identity-based policy allows the lambda:InvokeFunction action (Service: Lambda, Status Code: 403)"

@@ -139,8 +139,15 @@ class Emulator:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
-    def function(self, code: str = HANDLER, *, role: str | None = None, **options: Any) -> str:
-        """The ARN of a new function."""
+    def function(
+        self,
+        code: str = HANDLER,
+        *,
+        role: str | None = None,
+        invoked_by: str | None = "apigateway.amazonaws.com",
+        **options: Any,
+    ) -> str:
+        """The ARN of a new function, which this service may invoke."""
         answer = self.aws("lambda").create_function(
             FunctionName=f"function-{uuid4().hex[:8]}",
             Runtime="python3.13",
@@ -150,7 +157,12 @@ class Emulator:
             Timeout=options.pop("timeout", 10),
             **options,
         )
-        return str(answer["FunctionArn"])
+        function = str(answer["FunctionArn"])
+        if invoked_by:
+            self.aws("lambda").add_permission(
+                FunctionName=function, StatementId="own", Action="lambda:InvokeFunction", Principal=invoked_by
+            )
+        return function
 
     @cached_property
     def plain_function(self) -> str:
@@ -544,6 +556,63 @@ def test_the_machines_role_decides(stock: Emulator, corrected: Emulator) -> None
     caught = task(corrected, Catch=[{"ErrorEquals": ["Lambda.AWSLambdaException"], "Next": "Done"}])
     machine = corrected.machine(caught | {"Done": {"Type": "Succeed"}}, role=corrected.role())
     assert corrected.run(machine)["status"] == "SUCCEEDED"
+
+
+def test_api_gateway_needs_the_functions_permission(stock: Emulator, corrected: Emulator) -> None:
+    def status(emulator: Emulator, invoked_by: str | None, source: str = "*") -> int:
+        function = emulator.function(invoked_by=None)
+        if invoked_by:
+            emulator.aws("lambda").add_permission(
+                FunctionName=function,
+                StatementId="own",
+                Action="lambda:InvokeFunction",
+                Principal=invoked_by,
+                SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{source}",
+            )
+        stack = emulator.api({"openapi": "3.0.1", "info": {}, "paths": {"/a": {"get": proxy(function)}}})
+        return emulator.request(stack, "/a").status
+
+    assert status(corrected, "apigateway.amazonaws.com", "*/v1/GET/a") == status(stock, None)
+    assert status(corrected, None) == 500
+    assert status(corrected, "events.amazonaws.com") == 500
+    assert status(corrected, "apigateway.amazonaws.com", "*/v1/POST/a") == 500
+
+
+def lines_of(emulator: Emulator, function: str) -> list[str]:
+    """What is in the function's log group."""
+    logs, group = emulator.aws("logs"), f"/aws/lambda/{function.rpartition(':')[2]}"
+    if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        return []
+    return [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+
+
+def test_a_function_logs_what_its_role_allows(stock: Emulator, corrected: Emulator) -> None:
+    function = stock.function()
+    stock.invoke(function)
+    assert lines_of(stock, function), "ministack asks no role"
+    both = ("logs:CreateLogStream", "*"), ("logs:PutLogEvents", "*")
+    for allowed in (both, both[:1], both[1:], ()):
+        function = corrected.function(role=corrected.role(*allowed))
+        corrected.invoke(function)
+        assert bool(lines_of(corrected, function)) is (allowed == both)
+
+
+def test_a_rule_needs_the_functions_permission(corrected: Emulator) -> None:
+    role = corrected.role(("logs:CreateLogStream", "*"), ("logs:PutLogEvents", "*"))
+    refused, allowed = (
+        corrected.function(role=role, invoked_by=by) for by in ("apigateway.amazonaws.com", "events.amazonaws.com")
+    )
+    events = corrected.aws("events")
+    events.put_rule(Name="rule", EventPattern=json.dumps({"source": ["test"]}))
+    targets = [{"Id": str(number), "Arn": arn} for number, arn in enumerate((refused, allowed))]
+    events.put_targets(Rule="rule", Targets=targets)
+    events.put_events(Entries=[{"Source": "test", "DetailType": "test", "Detail": "{}"}])
+    for _ in range(200):
+        if lines_of(corrected, allowed):
+            break
+        time.sleep(0.05)
+    assert lines_of(corrected, allowed)
+    assert not lines_of(corrected, refused)
 
 
 # Step Functions

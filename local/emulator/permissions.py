@@ -1,0 +1,124 @@
+"""Who may invoke a function, and where a function may log: Lambda asks the policies, ministack asks nobody."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Mapping
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_evaluator
+from ministack.core.arn import parse_arn
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import apigateway_v1, eventbridge, lambda_svc
+
+_rule_arn: contextvars.ContextVar[str] = contextvars.ContextVar("the rule whose target is invoked", default="")
+
+
+def correct() -> None:
+    """Apply this module's corrections to ministack."""
+    if app.AUTH:
+        _api_gateway_asks_the_function()
+        _rules_ask_the_function()
+        _logging_asks_the_role()
+
+
+def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
+    """Whether the policies of the role allow the action on the resource."""
+    role = parse_arn(role_arn)
+    name = role.resource.rsplit("/", 1)[-1]
+    context = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{role.account_id}:assumed-role/{name}/service",
+        principal_type="AssumedRole",
+        principal_account=role.account_id,
+        action=action,
+        resource_arn=resource_arn,
+        region=get_region(),
+    )
+    policies = iam_evaluator._gather_role_policies(name, role.account_id)
+    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def function_allows(function_arn: str, service: str, source_arn: str) -> bool:
+    """Whether the function's own policy lets a service of AWS invoke it for this source.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/permissions-function-services.html
+    """
+    found = lambda_svc.function_policy_for_arn(function_arn)
+    context = iam_evaluator.EvalContext(
+        principal_arn="",
+        principal_type="Service",
+        principal_account="",
+        action="lambda:InvokeFunction",
+        resource_arn=function_arn,
+        region=get_region(),
+        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()},
+    )
+    return bool(
+        found and iam_evaluator.evaluate_resource_policy(found[0], context, service=service).decision == "Allow"
+    )
+
+
+def _api_gateway_asks_the_function() -> None:
+    """A function that does not let API Gateway invoke it for this method is a 500.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/permissions.html
+    """
+    invoke_function = apigateway_v1._invoke_lambda_proxy_v1
+
+    async def invoke(
+        integration: Mapping[str, Any],
+        api: str,
+        stage: str,
+        settings: Any,
+        resource: Any,
+        path: str,
+        method: str,
+        *request: Any,
+        **context: Any,
+    ) -> Any:
+        function = apigateway_v1._extract_lambda_ref_from_integration_uri(integration.get("uri", ""))
+        source = f"arn:aws:execute-api:{get_region()}:{get_account_id()}:{api}/{stage}/{method}{path}"
+        if not function_allows(function, "apigateway.amazonaws.com", source):
+            return apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
+        return await invoke_function(integration, api, stage, settings, resource, path, method, *request, **context)
+
+    apigateway_v1._invoke_lambda_proxy_v1 = invoke
+
+
+def _rules_ask_the_function() -> None:
+    """An event whose target does not let the rule invoke it is not delivered.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+    """
+    invoke_target, dispatch = eventbridge._invoke_target, eventbridge._dispatch_to_lambda
+
+    def invoke(target: Any, event: Any, rule: Mapping[str, Any], view: Any = None) -> None:
+        token = _rule_arn.set(rule["Arn"])
+        try:
+            invoke_target(target, event, rule, view)
+        finally:
+            _rule_arn.reset(token)
+
+    def deliver(function_arn: str, payload: str) -> None:
+        if function_allows(function_arn, "events.amazonaws.com", _rule_arn.get()):
+            dispatch(function_arn, payload)
+
+    eventbridge._invoke_target, eventbridge._dispatch_to_lambda = invoke, deliver
+
+
+def _logging_asks_the_role() -> None:
+    """What a function writes is kept only if its role may make the stream and put events there.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+    """
+    write = lambda_svc._emit_lambda_logs
+
+    def write_if_allowed(function: dict[str, Any], *lines: Any, **options: Any) -> None:
+        config = function.get("config") or function
+        group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+        stream = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}:log-stream:any"
+        if all(role_allows(config["Role"], f"logs:{call}", stream) for call in ("CreateLogStream", "PutLogEvents")):
+            write(function, *lines, **options)
+
+    lambda_svc._emit_lambda_logs = write_if_allowed
