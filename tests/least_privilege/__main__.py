@@ -7,6 +7,7 @@ all at once: if a flow noticed, it would not belong there.
 """
 
 import time
+from contextlib import AbstractContextManager
 
 from botocore.exceptions import ClientError
 
@@ -14,8 +15,17 @@ from tests.claims import Claim, report
 from tests.deployed.stacks import ROOT, Deployment, deployed
 from tests.template.source import ROLES, actions
 
-from .flows import FLOWS, Flow
-from .permissions import UNCHECKED, Permission, permissions, policies, without
+from .flows import FLOWS, Flow, the_sweep_runs_every_minute
+from .permissions import (
+    UNCHECKED,
+    Invocation,
+    Permission,
+    invocations,
+    permissions,
+    policies,
+    uninvited,
+    without,
+)
 
 SCALE = 0.02
 """The polling's first wait takes 60 ms."""
@@ -24,13 +34,15 @@ SCALE = 0.02
 def main() -> int:
     started = time.monotonic()
     with deployed(ROOT / ".local" / "test-stack-least-privilege", SCALE) as here:
-        allowed = [each for policy in policies(here.aws, here.description["stackName"]) for each in permissions(policy)]
+        stack_name = here.description["stackName"]
+        allowed = [each for policy in policies(here.aws, stack_name) for each in permissions(policy)]
         if fails := first_failing(here, FLOWS):
             raise SystemExit(f"with every permission: {named(fails)}")
         checked = [permission for permission in allowed if permission.checked]
-        needed = [permission for permission in checked if is_needed(here, permission)]
-        unchecked = [permission for permission in allowed if not permission.checked]
-        with without(here.aws, *unchecked):
+        needed = [permission for permission in checked if permission_is_needed(here, permission)]
+        invited = invocations(here.aws, stack_name)
+        invited_in_need = [invocation for invocation in invited if invocation_is_needed(here, invocation)]
+        with without(here.aws, *(permission for permission in allowed if not permission.checked)):
             noticed = first_failing(here, FLOWS)
         print(f"  without all that is not checked: {named(noticed) if noticed else 'every flow passes'}", flush=True)
 
@@ -39,10 +51,16 @@ def main() -> int:
     unaccounted = listed ^ (of_template - {(permission.policy.role, permission.action) for permission in checked})
     claims = [
         Claim(
-            "permissions without which a flow fails",
+            "permissions of roles without which a flow fails",
             f"{len(needed)} of {len(checked)}",
             "all that the emulator checks",
             bool(needed) and needed == checked,
+        ),
+        Claim(
+            "permissions to invoke a function without which a flow fails",
+            f"{len(invited_in_need)} of {len(invited)}",
+            "all",
+            bool(invited) and invited_in_need == invited,
         ),
         Claim(
             "permissions that the emulator does not check",
@@ -55,14 +73,23 @@ def main() -> int:
     return report("least-privilege", claims, time.monotonic() - started)
 
 
-def is_needed(here: Deployment, permission: Permission) -> bool:
-    """Whether some flow fails without it, and passes again with it."""
+def permission_is_needed(here: Deployment, permission: Permission) -> bool:
     if permission.action == "secretsmanager:GetSecretValue":  # a process that has read it needs no permission to
         here.functions.kill(permission.policy.role.removesuffix("Role"))
-    with without(here.aws, permission):
-        fails = first_failing(here, FLOWS)
+    return is_needed(here, str(permission), without(here.aws, permission), FLOWS)
+
+
+def invocation_is_needed(here: Deployment, invocation: Invocation) -> bool:
+    flows = [the_sweep_runs_every_minute] if invocation.service == "events.amazonaws.com" else FLOWS
+    return is_needed(here, str(invocation), uninvited(here.aws, invocation), flows)
+
+
+def is_needed(here: Deployment, name: str, loss: AbstractContextManager[None], flows: list[Flow]) -> bool:
+    """Whether some flow fails during the loss, and passes again after it."""
+    with loss:
+        fails = first_failing(here, flows)
     still = first_failing(here, [fails[0]]) if fails else None
-    print(f"  without {permission}: {named(fails) if fails else 'EVERY FLOW PASSES'}", flush=True)
+    print(f"  without {name}: {named(fails) if fails else 'EVERY FLOW PASSES'}", flush=True)
     if still:
         print(f"  with it again, STILL: {named(still)}", flush=True)
     return bool(fails) and not still

@@ -1,5 +1,7 @@
 """What the service does for a living. Each flow raises AssertionError, saying what did not come."""
 
+import json
+import time
 from collections.abc import Callable
 
 from tests.deployed import books
@@ -13,9 +15,27 @@ PATIENCE_S = 30
 
 Flow = Callable[[Deployment], None]
 
+SWEPT_WITHIN_S = 60 + 10 + 5
+"""The emulator looks every ten seconds whether a rule is due."""
+
+FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep")
+
 LOOKED = {"TaskSucceeded", "TaskFailed", "LambdaFunctionFailed", "TaskTimedOut"}
 
 PAST, FUTURE = "2020-01-01T00:00:00.000Z", "2100-01-01T00:00:00.000Z"
+
+
+def every_function_logs(here: Deployment) -> None:
+    since_ms = int(time.time() * 1000)
+    payment_request_id, _ = here.pay("logged", notify="lost")
+    here.merchant.order(payment_request_id)
+    here.merchant.call("POST", "/notifications/payment", b"{}")
+    look = json.dumps({"paymentRequestId": payment_request_id, "inquiry": 0})
+    for function, event in (("Inquiry", look), ("Sweep", "{}")):
+        # What they answer is for the other flows.
+        here.aws("lambda").invoke(FunctionName=f"{here.description['stackName']}-{function}", Payload=event)
+    silent = [function for function in FUNCTIONS if not _logged(here, function, since_ms)]
+    assert not silent, f"no line of {', '.join(silent)}"
 
 
 def a_payment_is_settled_at_once(here: Deployment) -> None:
@@ -91,7 +111,13 @@ def the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile(here: Deployment
     _taken_on(here, payment_request_id)
 
 
+def the_sweep_runs_every_minute(here: Deployment) -> None:
+    since_ms = int(time.time() * 1000)
+    eventually(lambda: _logged(here, "Sweep", since_ms), "a run of the sweep", SWEPT_WITHIN_S, every_s=1)
+
+
 FLOWS: list[Flow] = [
+    every_function_logs,
     a_payment_is_settled_at_once,
     a_payment_asked_for_again_is_the_same,
     an_unknown_result_is_polled_for_and_settled,
@@ -101,6 +127,11 @@ FLOWS: list[Flow] = [
     the_sweep_has_an_order_polled_again_whose_execution_was_stopped,
     the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile,
 ]
+
+
+def _logged(here: Deployment, function: str, since_ms: int) -> bool:
+    group = f"/aws/lambda/{here.description['stackName']}-{function}"
+    return bool(here.aws("logs").filter_log_events(logGroupName=group, startTime=since_ms, limit=1)["events"])
 
 
 def _look_at(here: Deployment, payment_request_id: str, instant: str) -> None:

@@ -26,16 +26,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Permission:
-    """One action in one statement, or the `*` in what that statement is about."""
+    """One action in one statement; without an action, the `*` in what that statement is about."""
 
     policy: Policy
     statement: int
-    action: str
-    wildcard: bool = False
+    action: str | None
 
     def __str__(self) -> str:
-        text = f"{self.policy.role.removesuffix('Role')} {self.action}"
-        return f"{text}, the * of its resource" if self.wildcard else text
+        what = self.action or f"the * in the resource of {self.policy.statements[self.statement]['Sid']}"
+        return f"{self.policy.role.removesuffix('Role')}: {what}"
 
     @property
     def checked(self) -> bool:
@@ -43,10 +42,23 @@ class Permission:
 
     def taken_from(self, statements: list[Json]) -> None:
         statement = statements[self.statement]
-        if self.wildcard:
+        if self.action is None:
             statement["Resource"] = statement["Resource"].replace("*", "")
         else:
             statement["Action"] = [action for action in listed(statement["Action"]) if action != self.action]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a function's own policy allows: that a service of AWS invokes it for one source."""
+
+    function: str
+    statement_id: str
+    service: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.function.rpartition('-')[2]}: to be invoked by {self.service}"
 
 
 def listed(value: Any) -> list[Any]:
@@ -70,10 +82,26 @@ def policies(aws: Any, stack_name: str) -> list[Policy]:
 def permissions(policy: Policy) -> Iterator[Permission]:
     """Each action of each statement, and each `*` that is only a part of a resource."""
     for number, statement in enumerate(policy.statements):
-        for action in listed(statement["Action"]):
-            yield Permission(policy, number, action)
-            if "*" in statement["Resource"] and statement["Resource"] != "*":
-                yield Permission(policy, number, action, wildcard=True)
+        yield from (Permission(policy, number, action) for action in listed(statement["Action"]))
+        if "*" in statement["Resource"] and statement["Resource"] != "*":
+            yield Permission(policy, number, None)
+
+
+def invocations(aws: Any, stack_name: str) -> list[Invocation]:
+    """Every permission that a function of the stack gives to a service."""
+    resources = aws("cloudformation").describe_stack_resources(StackName=stack_name)["StackResources"]
+    found = []
+    for resource in resources:
+        if resource["ResourceType"] == "AWS::Lambda::Function":
+            function = resource["PhysicalResourceId"]
+            try:
+                policy = json.loads(aws("lambda").get_policy(FunctionName=function)["Policy"])
+            except aws("lambda").exceptions.ResourceNotFoundException:
+                continue  # only the state machine calls it, by its role
+            for statement in policy["Statement"]:
+                source = statement["Condition"]["ArnLike"]["AWS:SourceArn"]
+                found.append(Invocation(function, statement["Sid"], statement["Principal"]["Service"], source))
+    return found
 
 
 @contextmanager
@@ -94,3 +122,19 @@ def without(aws: Any, *lost: Permission) -> Iterator[None]:
 def _put(iam: Any, policy: Policy, statements: list[Json]) -> None:
     document = {"Version": "2012-10-17", "Statement": statements}
     iam.put_role_policy(RoleName=policy.role_name, PolicyName=policy.name, PolicyDocument=json.dumps(document))
+
+
+@contextmanager
+def uninvited(aws: Any, lost: Invocation) -> Iterator[None]:
+    """The function without this permission."""
+    aws("lambda").remove_permission(FunctionName=lost.function, StatementId=lost.statement_id)
+    try:
+        yield
+    finally:
+        aws("lambda").add_permission(
+            FunctionName=lost.function,
+            StatementId=lost.statement_id,
+            Action="lambda:InvokeFunction",
+            Principal=lost.service,
+            SourceArn=lost.source,
+        )
