@@ -1,0 +1,117 @@
+"""Finding the schedules: all of them up to equivalence, or some at random; and executing one."""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .product import Product
+from .world import Bounds, State, Violation, World
+
+FIRST = "+initiate"
+"""Every schedule begins with the request for the payment."""
+
+END = "end"
+"""Followed by what Alipay decides then: the quiet time in which everything has to be settled."""
+
+Schedule = tuple[str, ...]
+
+
+class Broken(NamedTuple):
+    """A schedule in which a rule did not hold."""
+
+    rule: str
+    bounds: Bounds
+    schedule: Schedule
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.detail}\n  --replay '{written(self.bounds, self.schedule)}'"
+
+
+class Search(NamedTuple):
+    """What a search came to: classes of schedules by where they lead, steps between them, ends, and the first break."""
+
+    classes: int
+    steps: int
+    ends: int
+    broken: Broken | None
+
+
+def written(bounds: Bounds, schedule: Schedule) -> str:
+    return ",".join(map(str, bounds)) + " " + " ".join(decision.replace(" ", "@") for decision in schedule)
+
+
+def read(text: str) -> tuple[Bounds, Schedule]:
+    bounds, *schedule = text.split()
+    return Bounds(*map(int, bounds.split(","))), tuple(decision.replace("@", " ") for decision in schedule)
+
+
+def exhaust(product: Product, bounds: Bounds, most: int | None = None) -> Search:
+    """Every schedule within the bounds, up to equivalence, until one breaks a rule.
+
+    Two schedules that lead to the same state (what is stored, where every invocation stands, what is under way) have
+    the same future, so that one of them is followed. `most` stops after that many classes.
+    """
+    world = World(bounds, product.remembered)
+    # Decisions are kept as a chain: most states are never reported.
+    waiting: list[tuple[State, tuple]] = [(world.take(State(), FIRST), ((), FIRST))]
+    seen = {hash(waiting[0][0])}
+    steps = ends = 0
+    while waiting and (most is None or len(seen) < most):
+        state, chain = waiting.pop()
+        decision = ""
+        try:
+            for decision in world.ends(state):
+                ends += 1
+                for _ in world.rest(state, decision.removeprefix(f"{END}:")):
+                    pass
+            for decision in world.choices(state):
+                steps += 1
+                after = world.take(state, decision)
+                if (known := hash(after)) not in seen:
+                    seen.add(known)
+                    waiting.append((after, (chain, decision)))
+        except Violation as violation:
+            broken = Broken(violation.rule, bounds, (*_unchained(chain), decision), str(violation))
+            return Search(len(seen), steps, ends, broken)
+    return Search(len(seen), steps, ends, None)
+
+
+def _unchained(chain: tuple) -> Schedule:
+    decisions = []
+    while chain:
+        chain, decision = chain
+        decisions.append(decision)
+    return tuple(reversed(decisions))
+
+
+def random_schedules(product: Product, bounds: Bounds, seed: int) -> Iterator[Schedule]:
+    """Schedules from start to end, each step by chance, for ever."""
+    world, chance = World(bounds, product.remembered), random.Random(seed)
+    while True:
+        state, schedule = world.take(State(), FIRST), [FIRST]
+        while True:
+            choices = world.choices(state) + list(world.ends(state))
+            schedule.append(chance.choice(choices))
+            if schedule[-1].startswith(END):
+                break
+            state = world.take(state, schedule[-1])
+        yield tuple(schedule)
+
+
+def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[str, State]]:
+    """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation."""
+    world = World(bounds, product.live)
+    state, taken = State(), []
+    for decision in schedule:
+        if decision.startswith(END):
+            taken += world.rest(state, decision.removeprefix(f"{END}:"))
+        else:
+            state = world.take(state, decision)
+            taken.append((decision, state))
+    return taken
+
+
+def first_break(product: Product, many: Sequence[Bounds]) -> Broken | None:
+    """The first schedule within one of these bounds that breaks a rule."""
+    return next((broken for bounds in many if (broken := exhaust(product, bounds).broken)), None)
