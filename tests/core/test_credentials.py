@@ -112,6 +112,7 @@ WRONG_KEYS = {
     "a public key": KEYS["merchant"]["public"],
     "other letters than ASCII": KEYS["merchant"]["pkcs8"] + "é",
     "junk inside": KEYS["merchant"]["pkcs8"][:60] + "!" + KEYS["merchant"]["pkcs8"][60:],
+    "armour without a label": "-" * 10 + KEYS["merchant"]["pkcs8"],
     "of no known algorithm": of_no_known_algorithm(KEYS["merchant"]["pkcs8"]),
     "an Edwards curve": base64.b64encode(
         ED25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -165,6 +166,11 @@ def test_a_public_key_that_does_not_do_is_named_by_its_version_and_not_quoted(ki
     said = refusal(secret(alipayPublicKeys=keys))
     assert said.startswith("alipayPublicKeys.7 ")
     assert CANARY not in said
+
+
+def test_a_public_key_that_does_not_do_is_named_without_a_version_where_it_has_none() -> None:
+    with pytest.raises(CredentialsUnavailable, match=r"^alipayPublicKeys is no "):
+        parse_public_key(CANARY)
 
 
 @pytest.mark.parametrize("field", ["clientId", "privateKey", "privateKeyVersion"])

@@ -39,28 +39,39 @@ UNCONCERNED = ("test_transport.py",)
 """Tests of what is not mutated, and slow ones: they wait for timeouts."""
 
 WORKERS = 2
+CONTROL_TIMEOUT_S = 600
 LEAST_TIMEOUT_S = 30
 """A mutant under which the tests take this time, and five times as long as without it, is noticed."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How long tests take, and which of them touch a line: module, line number as text, tests."""
+    """How long tests take, and which of them touch a line: module, line number as text, tests.
+
+    Before the first test it is the empty one that touches.
+    """
 
     seconds: dict[str, float]
     touching: dict[str, dict[str, list[str]]]
 
     def at_import(self, mutant: Mutant) -> bool:
         """Whether it is over before the first test: outside of functions, or in one that only builds what is there."""
-        return not mutant.function or not self._touching(mutant)
+        return not mutant.function or self._contexts(mutant) == {""}
 
     def tests(self, mutant: Mutant) -> set[str]:
-        """The tests that may notice this mutant; what happens at import concerns every test."""
-        return set(self.seconds) if self.at_import(mutant) else self._touching(mutant)
+        """The tests that may notice this mutant: what happens at import concerns all that touch the module."""
+        if not self.at_import(mutant):
+            return self._contexts(mutant) - {""}
+        of_module = {test for tests in self.touching[mutant.module].values() for test in tests}
+        return {test for test in self.seconds if test in of_module or _is_own(mutant, test)}
 
-    def _touching(self, mutant: Mutant) -> set[str]:
+    def _contexts(self, mutant: Mutant) -> set[str]:
         lines = self.touching[mutant.module]
-        return {test for line in mutant.lines for test in lines.get(str(line), ())} & self.seconds.keys()
+        return {test for line in mutant.lines for test in lines.get(str(line), ())}
+
+
+def _is_own(mutant: Mutant, test: str) -> bool:
+    return f"/test_{mutant.module}.py" in test
 
 
 def reach() -> Reach:
@@ -79,7 +90,7 @@ def reach() -> Reach:
             Path(found.name).write_text(json.dumps([recorder.seconds, touching]))
             return None
 
-        process = _Fork(child, timeout_s=300)
+        process = _Fork(child, CONTROL_TIMEOUT_S)
         if process.end(os.waitpid(process.pid, 0)[1]) is not None:
             raise RuntimeError("the tests fail as they are: .local/venvs/dev/bin/pytest tests/core")
         return Reach(*json.load(found))
@@ -110,6 +121,9 @@ class Trials:
             if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(str(PACKAGE))
         }
         gc.freeze()
+        control = _Fork(lambda: self._first_failure([*self._items]), CONTROL_TIMEOUT_S)
+        if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
+            raise RuntimeError(f"fails in a fork without a mutant: {failed}")
         self._try([mutant for mutant in self._mutants if not self._reach.at_import(mutant)], self._in_session)
         return True
 
@@ -140,15 +154,14 @@ class Trials:
     def _tests(self, mutant: Mutant) -> list[str]:
         """First those that noticed a neighbour, the last first; then the module's own; then the fastest."""
         last = {test: place for place, test in enumerate(self._noticed_by[mutant.module], 1)}
-        own = f"/test_{mutant.module}.py"
         return sorted(
             self._reach.tests(mutant),
-            key=lambda test: (-last.get(test, 0), own not in test, self._reach.seconds[test]),
+            key=lambda test: (-last.get(test, 0), not _is_own(mutant, test), self._reach.seconds[test]),
         )
 
     def _at_import(self, mutant: Mutant, tests: list[str]) -> str | None:
         sys.meta_path.insert(0, _Mutated(mutant))
-        own = [test for test in tests if f"/test_{mutant.module}.py" in test]
+        own = [test for test in tests if _is_own(mutant, test)]
         for chosen in (_Chosen(own), _Chosen([test for test in tests if test not in own])):
             if _pytest(chosen.files(), chosen, "-x"):
                 return chosen.failed
@@ -158,6 +171,9 @@ class Trials:
         file = str(PACKAGE / f"{mutant.module}.py")
         code = _code_of(mutant.code(file), mutant.function)
         self._functions[file, mutant.function].__code__ = code
+        return self._first_failure(tests)
+
+    def _first_failure(self, tests: list[str]) -> str | None:
         for test in tests:
             item = self._items[test]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
