@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from autodebit.errors import FieldError
-from autodebit.pay_fields import OWNED, check_pay_fields
+from autodebit.pay_fields import OWNED, PAYMENT_REQUEST_ID, check_pay_fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,15 @@ Path = tuple[str | int, ...]
 
 NAME_LENGTHS = {"firstName": 32, "middleName": 32, "lastName": 32, "fullName": 128}
 ADDRESS_LENGTHS = {"region": 2, "state": 8, "city": 32, "address1": 256, "address2": 256, "zipCode": 32}
-ENV_LENGTHS = {"userAgent": 1024, "deviceTokenId": 64, "clientIp": 64, "cookieId": 64, "extendInfo": 2048}
+ENV_LENGTHS = {
+    "terminalType": 64,
+    "osType": 64,
+    "userAgent": 1024,
+    "deviceTokenId": 64,
+    "clientIp": 64,
+    "cookieId": 64,
+    "extendInfo": 2048,
+}
 
 LENGTHS: dict[str, int] = {
     "paymentRequestId": 64,
@@ -507,3 +515,9 @@ def test_a_quantity_has_sixteen_digits_at_most(digits: int, fits: bool) -> None:
     goods = [{"referenceGoodsId": "g", "goodsName": "n", "goodsQuantity": "1" * digits}]
     errors = check_pay_fields(request(order=request()["order"] | {"goods": goods}))
     assert [error.field for error in errors] == ([] if fits else ["order.goods[0].goodsQuantity"])
+    assert all(error.detail for error in errors)
+
+
+@pytest.mark.parametrize(("text", "matches"), [("x", True), ("x" * 64, True), ("x" * 65, False), ("", False)])
+def test_an_id_that_is_looked_up_has_at_most_64_characters(text: str, matches: bool) -> None:
+    assert bool(PAYMENT_REQUEST_ID.fullmatch(text)) is matches
