@@ -29,6 +29,8 @@ ENV_LENGTHS = {
 }
 
 LENGTHS: dict[str, int] = {
+    "creditPayPlan.creditPayFeeType": 64,
+    "creditPayPlan.feePercentage": 3,
     "paymentRequestId": 64,
     "paymentMethod.paymentMethodType": 64,
     "paymentMethod.paymentMethodId": 128,
