@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from .product import Change
-from .world import Bounds
+from .product import Change, Product
+from .search import Broken, execute, exhaust
+from .world import Bounds, Violation
 
 ALONE = Bounds(initiate=1, faults=1)
 NOTIFIED = Bounds(initiate=1, notify=1, faults=1)
@@ -19,6 +20,17 @@ class Bug(NamedTuple):
     name: str
     bounds: Bounds
     changes: tuple[Change, ...]
+
+
+def find(bug: Bug) -> Broken | None:
+    """The schedule that shows the bug, executed once more to be sure of it."""
+    product = Product(bug.changes)
+    if broken := exhaust(product, bug.bounds).broken:
+        try:
+            execute(product, broken.bounds, broken.schedule)
+        except Violation as violation:
+            return broken if str(violation) == broken.detail else None
+    return None
 
 
 def _bug(name: str, bounds: Bounds, *changes: Change) -> Bug:

@@ -1,7 +1,7 @@
 """Finding the schedules: all of them up to equivalence, or some at random; and executing one."""
 
+import hashlib
 import random
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .product import Product
@@ -9,6 +9,37 @@ from .world import Bounds, State, Violation, World
 
 FIRST = "+initiate"
 """Every schedule begins with the request for the payment."""
+
+PAIRS = [
+    Bounds(*counts, faults=1, later=1)
+    for counts in (
+        (2, 0, 0, 0),
+        (1, 1, 0, 0),
+        (1, 0, 1, 0),
+        (1, 0, 0, 1),
+        (1, 2, 0, 0),
+        (1, 1, 1, 0),
+        (1, 1, 0, 1),
+        (1, 0, 2, 0),
+        (1, 0, 1, 1),
+        (1, 0, 0, 2),
+    )
+]
+"""Every pair of handlers with one fault; a payment begins with an initiation, which may be the third."""
+
+MORE = [
+    Bounds(initiate=2, faults=2, later=2),
+    Bounds(initiate=2, notify=2, faults=2),
+    Bounds(initiate=2, notify=1, look=1, faults=1, later=1),
+    Bounds(initiate=1, notify=1, look=1, sweep=1, faults=2, later=1),
+]
+"""More at once than a pair."""
+
+ALL = Bounds(initiate=2, notify=2, look=2, sweep=1, faults=2, later=1)
+"""More than can be exhausted: from within these, schedules are taken by chance."""
+
+EARLY = 0.05
+"""How often a schedule by chance ends where it could go on."""
 
 END = "end"
 """Followed by what Alipay decides then: the quiet time in which everything has to be settled."""
@@ -85,18 +116,19 @@ def _unchained(chain: tuple) -> Schedule:
     return tuple(reversed(decisions))
 
 
-def random_schedules(product: Product, bounds: Bounds, seed: int) -> Iterator[Schedule]:
-    """Schedules from start to end, each step by chance, for ever."""
-    world, chance = World(bounds, product.remembered), random.Random(seed)
+def random_schedule(product: Product, bounds: Bounds, chance: random.Random) -> Schedule:
+    """A schedule from start to end, each step by chance; or up to where it breaks a rule."""
+    world = World(bounds, product.remembered)
+    state, schedule = world.take(State(), FIRST), [FIRST]
     while True:
-        state, schedule = world.take(State(), FIRST), [FIRST]
-        while True:
-            choices = world.choices(state) + list(world.ends(state))
-            schedule.append(chance.choice(choices))
-            if schedule[-1].startswith(END):
-                break
+        choices, ends = world.choices(state), world.ends(state)
+        if ends and (not choices or chance.random() < EARLY):
+            return (*schedule, chance.choice(ends))
+        schedule.append(chance.choice(choices))
+        try:
             state = world.take(state, schedule[-1])
-        yield tuple(schedule)
+        except Violation:
+            return tuple(schedule)
 
 
 def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[str, State]]:
@@ -112,6 +144,19 @@ def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[
     return taken
 
 
-def first_break(product: Product, many: Sequence[Bounds]) -> Broken | None:
-    """The first schedule within one of these bounds that breaks a rule."""
-    return next((broken for bounds in many if (broken := exhaust(product, bounds).broken)), None)
+def execute_some(product: Product, bounds: Bounds, seed: int, number: int) -> tuple[set[str], Broken | None]:
+    """Execute so many different schedules, taken by chance: which they were, shortened to digests, and the first that
+    breaks a rule.
+    """
+    chance, digests = random.Random(seed), set()
+    while len(digests) < number:
+        schedule = random_schedule(product, bounds, chance)
+        digest = hashlib.blake2b(written(bounds, schedule).encode(), digest_size=8).hexdigest()
+        if digest in digests:
+            continue
+        digests.add(digest)
+        try:
+            execute(product, bounds, schedule)
+        except Violation as violation:
+            return digests, Broken(violation.rule, bounds, schedule, str(violation))
+    return digests, None

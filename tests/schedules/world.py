@@ -46,6 +46,8 @@ class Bounds(NamedTuple):
     sweep: int = 0
     faults: int = 0
     later: int = 0
+    switches: int = -1
+    """How often an invocation that could go on is left for another; -1 is as often as one likes."""
 
 
 class Place(Protocol):
@@ -99,6 +101,9 @@ class State(NamedTuple):
     begun: tuple[int, int, int, int] = (0, 0, 0, 0)
     faults: int = 0
     delays: int = 0
+    last: str = ""
+    switches: int = 0
+    """Who moved last, and how often that was not who had moved before; only where the switches are bounded."""
     alarms: frozenset[str] = frozenset()
 
 
@@ -125,6 +130,8 @@ class World:
             return _verdicts(state, first, faults)
         found = [verdict for invocation in reversed(state.running) for verdict in _verdicts(state, invocation, faults)]
         found += self._environment(state, faults > 0)
+        if state.switches == self.bounds.switches:
+            found = [decision for decision in found if not _switches(state, decision)]
         return found[:1] if not faults and not state.running and _is_final(state.row) else found
 
     def _environment(self, state: State, faults: bool) -> Iterator[str]:
@@ -160,6 +167,8 @@ class World:
 
     def take(self, state: State, decision: str) -> State:
         """The state after this decision. Raises Violation."""
+        if self.bounds.switches >= 0:
+            state = _counted(state, decision)
         subject, _, verdict = decision.partition(":")
         if subject.startswith("+"):
             return self._begin(state, subject[1:], verdict)
@@ -195,7 +204,8 @@ class World:
         name = f"{kind}{begun[index]}"
         place = self._start(kind, name, event, state.clock)
         begun_now = Invocation(name, kind, state.clock, place, about)
-        return _ended_by_time(state._replace(running=(*state.running, begun_now)))
+        state = state._replace(running=(*state.running, begun_now))
+        return _ended_by_time(state if self.bounds.switches < 0 else state._replace(last=name))
 
     # --- How it ends ------------------------------------------------------------------------------------------------
 
@@ -343,6 +353,24 @@ def _told(state: State, invocation: Invocation, how: str, what: str = "{}", **ch
     return _with(state, invocation, invocation._replace(place=after, fresh=False, repeats=False, **changes))
 
 
+def _switches(state: State, decision: str) -> bool:
+    """Whether the invocation that moved last could go on, and another begins or goes on in its place."""
+    subject = decision.partition(":")[0]
+    if subject.startswith("+") or subject in (invocation.name for invocation in state.running):
+        return subject != state.last and any(invocation.name == state.last for invocation in state.running)
+    return False
+
+
+def _counted(state: State, decision: str) -> State:
+    """The state with its count of switches; an answer is no move, for it comes first whoever is on."""
+    subject = decision.partition(":")[0]
+    moving = next((invocation for invocation in state.running if invocation.name == subject), None)
+    if moving is not None and moving.place.effect.kind == "answer":
+        return state
+    state = state._replace(switches=state.switches + _switches(state, decision))
+    return state if moving is None else state._replace(last=subject)
+
+
 def _named(state: State, name: str) -> Invocation:
     return next(invocation for invocation in state.running if invocation.name == name)
 
@@ -373,7 +401,8 @@ def _in_table(row: str | None, effect: Effect) -> tuple[str | None, str, str]:
 
 def _use_table(state: State, invocation: Invocation, effect: Effect, verdict: str) -> State:
     if verdict == "throttled":
-        return _told(state, invocation, "ProvisionedThroughputExceededException")
+        doubts = invocation.doubts or invocation.repeats
+        return _told(state, invocation, "ProvisionedThroughputExceededException", doubts=doubts)
     row, how, what = _in_table(state.row, effect)
     if row != state.row:
         _check_write(state, row)

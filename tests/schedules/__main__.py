@@ -1,0 +1,137 @@
+"""The command: see the package."""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from typing import NamedTuple
+
+from tests.claims import Claim, report
+
+from .agreement import compare, emulator
+from .bugs import BUGS, Bug, find
+from .product import Product
+from .search import ALL, MORE, PAIRS, Broken, Search, execute, execute_some, exhaust, read
+from .world import Bounds, Violation
+
+CORES = 2
+CHUNK = 1000
+"""Schedules that a process executes before it says so."""
+
+
+class Scale(NamedTuple):
+    """How much is done."""
+
+    exhausted: list[Bounds]
+    executed: int
+    bugs: list[Bug]
+    histories: int
+
+
+FULL = Scale([*PAIRS, *MORE], 200_000, BUGS, 5_000)
+QUICK = Scale(PAIRS, 4_000, BUGS[::4], 200)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.schedules")
+    parser.add_argument("--quick", action="store_true", help="about a minute's share of it")
+    parser.add_argument(
+        "--bugs", action="store_true", help="only the seeded bugs, each with the schedule that shows it"
+    )
+    parser.add_argument("--replay", metavar="'BOUNDS SCHEDULE'", help="execute this schedule and show every step")
+    options = parser.parse_args()
+    if options.replay:
+        return replay(options.replay)
+    begun = time.monotonic()
+    scale = QUICK if options.quick else FULL
+    with ProcessPoolExecutor(CORES) as pool:
+        claims = [] if options.bugs else [*_exhausted(pool, scale), _executed(pool, scale)]
+        claims.append(_found(pool, BUGS if options.bugs else scale.bugs))
+    if not options.bugs:
+        claims.append(_agrees(scale))
+    return report("schedules", claims, time.monotonic() - begun)
+
+
+def replay(text: str) -> int:
+    """Show what the handlers do along a schedule, and what broke."""
+    bounds, schedule = read(text)
+    try:
+        for decision, state in execute(shipped(), bounds, schedule):
+            print(f"{state.clock:>6} s  {decision:<24} {state.row or ''}")
+    except Violation as violation:
+        print(f"broken: {violation}")
+        return 1
+    return 0
+
+
+@cache
+def shipped() -> Product:
+    """The product as it is, once in each process."""
+    return Product()
+
+
+def _exhaust(bounds: Bounds) -> Search:
+    return exhaust(shipped(), bounds)
+
+
+def _exhausted(pool: ProcessPoolExecutor, scale: Scale) -> list[Claim]:
+    """Each of the bounds, exhausted."""
+    claims = []
+    largest_first = sorted(scale.exhausted, key=sum, reverse=True)
+    for bounds, search in zip(largest_first, pool.map(_exhaust, largest_first), strict=True):
+        if search.broken:
+            print(search.broken, flush=True)
+        figure = f"{search.steps:,} steps to {search.classes:,} classes"
+        claims.append(Claim(f"every schedule of {_words(bounds)}", figure, "all, no rule broken", not search.broken))
+        print(f"  {claims[-1]}", flush=True)
+    return claims
+
+
+def _words(bounds: Bounds) -> str:
+    return ", ".join(f"{count} {name}" for name, count in bounds._asdict().items() if count > 0)
+
+
+def _execute(seed: int) -> tuple[set[str], Broken | None]:
+    return execute_some(shipped(), ALL, seed, CHUNK)
+
+
+def _executed(pool: ProcessPoolExecutor, scale: Scale) -> Claim:
+    """Schedules by chance, executed from start to end."""
+    distinct: set[str] = set()
+    broken, begun = None, time.monotonic()
+    for done, (digests, found) in enumerate(pool.map(_execute, range(scale.executed // CHUNK)), 1):
+        distinct |= digests
+        broken = broken or found
+        if found:
+            print(found, flush=True)
+        if done % 10 == 0:
+            print(f"  {done * CHUNK:,} executed, {time.monotonic() - begun:.0f} s", flush=True)
+    figure = f"{scale.executed:,}, of which {len(distinct):,} distinct"
+    bar = f"{scale.executed:,}, no rule broken"
+    return Claim(f"executed schedules of {_words(ALL)}", figure, bar, not broken)
+
+
+def _found(pool: ProcessPoolExecutor, bugs: list[Bug]) -> Claim:
+    """Each seeded bug, by the rule it breaks."""
+    caught = 0
+    for bug, broken in zip(bugs, pool.map(find, bugs), strict=True):
+        caught += broken is not None
+        print(f"  {bug.name}: {broken or 'NOT FOUND'}", flush=True)
+    return Claim("seeded bugs caught", f"{caught}/{len(bugs)}", f"{len(bugs)}/{len(bugs)}", caught == len(bugs))
+
+
+def _agrees(scale: Scale) -> Claim:
+    """The rows in memory against DynamoDB's."""
+    with emulator() as client:
+        compared, differences = compare(shipped(), client, scale.histories)
+    for difference in differences[:3]:
+        print(difference, flush=True)
+    figure = f"{compared:,} histories, {len(differences)} differ"
+    return Claim(
+        "the rows in memory agree with the emulator", figure, f"{scale.histories:,}, 0 differ", not differences
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

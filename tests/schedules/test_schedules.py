@@ -1,0 +1,56 @@
+"""A share of the schedules that takes less than a minute; `python -m tests.schedules` has all of them."""
+
+import pytest
+
+from .agreement import compare, emulator
+from .bugs import BUGS, Bug, find
+from .product import Product, TextNotFound
+from .search import ALL, PAIRS, execute, execute_some, exhaust, read, written
+from .world import Bounds, Violation
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    return Product()
+
+
+@pytest.mark.parametrize("bounds", PAIRS[:8:2], ids=str)
+def test_no_schedule_of_a_pair_of_handlers_breaks_a_rule(product: Product, bounds: Bounds) -> None:
+    search = exhaust(product, bounds)
+    assert search.broken is None, search.broken
+    assert search.classes > 100
+
+
+def test_no_schedule_by_chance_breaks_a_rule(product: Product) -> None:
+    digests, broken = execute_some(product, ALL, seed=0, number=200)
+    assert broken is None, broken
+    assert len(digests) == 200
+
+
+@pytest.mark.parametrize("bug", BUGS[1::6], ids=lambda bug: bug.name)
+def test_a_seeded_bug_breaks_a_rule(bug: Bug) -> None:
+    assert find(bug) is not None
+
+
+def test_a_schedule_is_replayed_from_its_text() -> None:
+    bug = next(bug for bug in BUGS if bug.name == "an F on a second call is believed")
+    broken = find(bug)
+    assert broken
+    bounds, schedule = read(written(broken.bounds, broken.schedule))
+    with pytest.raises(Violation) as found:
+        execute(Product(bug.changes), bounds, schedule)
+    assert found.value.rule == "the result is Alipay's"
+
+
+def test_a_bug_whose_place_has_gone_is_no_bug_that_is_caught() -> None:
+    with pytest.raises(TextNotFound):
+        Product([("order_table.py", "no such text", "")])
+    with pytest.raises(TextNotFound):
+        Product([("no_such_file.py", "text", "")])
+
+
+def test_the_rows_in_memory_agree_with_the_emulator(product: Product) -> None:
+    with emulator() as client:
+        compared, differences = compare(product, client, histories=200)
+    assert compared == 200
+    assert differences == []
