@@ -51,7 +51,7 @@ def main() -> int:
     unaccounted = listed ^ (of_template - {(permission.policy.role, permission.action) for permission in checked})
     claims = [
         Claim(
-            "permissions of roles without which a flow fails",
+            "actions of roles, and wildcards in their resources, without which a flow fails",
             f"{len(needed)} of {len(checked)}",
             "all that the emulator checks",
             bool(needed) and needed == checked,
