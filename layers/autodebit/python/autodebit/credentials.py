@@ -6,7 +6,6 @@ https://docs.antom.com/ac/ref/key_config_en
 """
 
 import base64
-import binascii
 import json
 import re
 import time
@@ -124,8 +123,6 @@ def parse_credentials(secret: str) -> Credentials:
     except (ValueError, RecursionError):
         raise CredentialsUnavailable("the secret is not JSON; line breaks within a key are written \\n") from None
     public_keys = _entry(fields, "alipayPublicKeys", dict)
-    if not public_keys:
-        raise CredentialsUnavailable("alipayPublicKeys holds no key")
     return Credentials(
         client_id=_token(fields, "clientId"),
         private_key_text=_entry(fields, "privateKey", str),
@@ -178,9 +175,9 @@ def parse_public_key(text: Any, name: str = "alipayPublicKeys") -> RSAPublicKey:
 
 
 def _der(text: str) -> bytes:
-    """The bytes inside; armour is dropped, for it is often the wrong one, and so is white space of every kind."""
+    """The bytes inside; armour is dropped, for it is often the wrong one, and so is white space of every kind.
+
+    Raises ValueError, as binascii.Error is one.
+    """
     body = _ARMOUR.sub("", text).replace("\\r", "").replace("\\n", "")
-    try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
+    return base64.b64decode("".join(body.split()), validate=True)
