@@ -51,6 +51,9 @@ check: setup
 	$(DEV)/ruff check .
 	$(DEV)/mypy
 	PATH="$$PWD/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venvs/sam/bin/sam validate --lint
+	.local/venvs/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+	$(DEV)/bandit --quiet --recursive functions layers
+	$(DEV)/bandit --quiet --recursive local --configfile pyproject.toml
 
 fix: setup
 	$(DEV)/ruff format .
@@ -59,3 +62,9 @@ fix: setup
 lock: setup
 	cd layers/dependencies && ../../.local/venvs/uv-*/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.13 ../../requirements.txt --output-file requirements.txt
+
+sbom: setup
+	@mkdir -p .local/sbom
+	@.local/venvs/uv-*/bin/uv tool run --quiet --python $(PYTHON) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+		--output-reproducible --mc-type library --output-file .local/sbom/sbom.json layers/dependencies/requirements.txt
+	@echo "  .local/sbom/sbom.json"
