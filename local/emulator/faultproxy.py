@@ -90,7 +90,7 @@ class Rule:
         """Whether this call is one of the share: the nth call about the same thing is, or is not, in every run."""
         about = (found[1] or "") if found.re.groups else ""
         self._draws[about] += 1
-        return random.Random(f"{self.seed} {self.name} {about} {self._draws[about]}").random() < self.share  # nosec B311 (faults are to be repeatable)
+        return random.Random(f"{self.seed} {self.name} {about} {self._draws[about]}").random() < self.share  # nosec B311
 
 
 @dataclass
