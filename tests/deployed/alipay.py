@@ -3,6 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +73,23 @@ class Alipay:
     def notify(self, payment_request_id: str, **message: Any) -> Json:
         """Send one notification now: `status`, `body`, `acknowledged`."""
         return self._post("notify", {"paymentRequestId": payment_request_id, **message})
+
+    def inquired(self) -> dict[str, list[float]]:
+        """When each payment was inquired, by paymentRequestId."""
+        times: dict[str, list[float]] = defaultdict(list)
+        for request in self._get("requests")["requests"]:
+            if request["path"].endswith("inquiryPayment"):
+                times[request["paymentRequestId"]].append(request["at"])
+        return times
+
+    @contextmanager
+    def dark(self) -> Iterator[None]:
+        """Every call is cut, and every notification lost."""
+        self._post("dark", {"on": True})
+        try:
+            yield
+        finally:
+            self._post("dark", {"on": False})
 
     @property
     def _session(self) -> requests.Session:

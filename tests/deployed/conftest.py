@@ -1,6 +1,6 @@
 """Two stacks for the whole session: `fast`, whose polling waits are next to nothing, and the one of `real_time`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -12,6 +12,8 @@ from .waiting import eventually
 FAST = 0.0002
 """The schedule's day takes 18 s, its first minute 12 ms."""
 
+_PASSED = pytest.StashKey[bool]()
+
 ORDER = ("after_the_minute", "real_time", "everything")
 """Tests that use these fixtures come later, in this order: they wait for what runs meanwhile."""
 
@@ -22,6 +24,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return max((number for number, name in enumerate(ORDER, 1) if name in used), default=0)
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Each fault that a test shows is a property of its report, once the test and its teardown have passed."""
+    report = yield
+    item.stash[_PASSED] = item.stash.get(_PASSED, True) and report.passed
+    if report.when == "teardown" and item.stash[_PASSED]:
+        report.user_properties += [("fault", fault) for mark in item.iter_markers("fault") for fault in mark.args]
+    return report
+
+
+@pytest.fixture(autouse=True)
+def books_agree(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test of a fault: what must be true of each order that it asked for."""
+    shown = request.node.get_closest_marker("fault")
+    if not shown or "fast" not in request.fixturenames:
+        yield
+        return
+    fast: Deployment = request.getfixturevalue("fast")
+    before = len(fast.merchant.asked)
+    yield
+    asked = {key for key in fast.merchant.asked[before:] if not key.startswith(books.BY_HAND)}
+    books.agree(fast, *(asked & fast.seen.all_versions().keys()))
 
 
 @pytest.fixture(scope="session")

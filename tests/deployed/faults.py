@@ -12,6 +12,7 @@ Json = dict[str, Any]
 PUT_ITEM = "DynamoDB_20120810.PutItem"
 UPDATE_ITEM = "DynamoDB_20120810.UpdateItem"
 GET_ITEM = "DynamoDB_20120810.GetItem"
+QUERY = "DynamoDB_20120810.Query"
 GET_SECRET = "secretsmanager.GetSecretValue"
 START_EXECUTION = "AWSStepFunctions.StartExecution"
 
@@ -47,6 +48,10 @@ class Faults:
     def rules(self) -> list[Json]:
         """The rules, with the number of calls each `applied` to so far."""
         return requests.get(f"{self.url}/_fault/rules", timeout=5).json()
+
+    def holds(self) -> bool:
+        """Whether a call waits for the rules to be deleted."""
+        return any(rule["held"] for rule in requests.get(f"{self.url}/_fault/rules", timeout=5).json())
 
     def calls(self, name: str = "") -> list[Json]:
         """The calls seen, oldest first: `at`, `op`, `rule`, `status`; those that the rule `name` took, if given."""

@@ -74,6 +74,20 @@ class Functions:
             self.kill(name)
 
     @contextmanager
+    def limited_to(self, name: str, seconds: int) -> Iterator[None]:
+        """The function with so much time and no more, in fresh processes."""
+        client = self.aws("lambda")
+        function = f"{self.stack_name}-{name}"
+        before = client.get_function_configuration(FunctionName=function)["Timeout"]
+        client.update_function_configuration(FunctionName=function, Timeout=seconds)
+        self.kill(name)
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=function, Timeout=before)
+            self.kill(name)
+
+    @contextmanager
     def throttled(self, name: str) -> Iterator[None]:
         """The function with no concurrency at all."""
         client = self.aws("lambda")

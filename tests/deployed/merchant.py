@@ -63,14 +63,17 @@ class Answer:
 
 @dataclass
 class Merchant:
-    """Calls the API. `heard` keeps the text of every answer."""
+    """Calls the API. `asked` keeps the id of every payment it asked for, `heard` the text of every answer."""
 
     api_url: str
+    asked: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     _local: threading.local = field(default_factory=threading.local)
 
     def pay(self, request: Json | bytes | str, **headers: str) -> Answer:
         """POST /payments."""
+        if isinstance(request, dict) and isinstance(request.get("paymentRequestId"), str):
+            self.asked.append(request["paymentRequestId"])
         body = json.dumps(request, ensure_ascii=False) if isinstance(request, dict) else request
         return self.call("POST", "/payments", body, {"Content-Type": "application/json", **headers})
 

@@ -149,11 +149,18 @@ class Observer:
             about = self._lines_of[payment_request_id] if payment_request_id else self._lines
             return [line for line in about if not message or line.fields.get("message") == message]
 
+    def awaited(self, message: str, payment_request_id: str, within_s: float = 10.0) -> Line:
+        """The first line with this message about the payment, once it is there."""
+        return eventually(lambda: self.lines(message, payment_request_id), f"the line {message!r}", within_s)[0]
+
     def metric(self, name: str, payment_request_id: str = "") -> int:
         """The sum of a metric as alarms see it; of those invocations only that wrote about this payment."""
+        return sum(int(sum(_values(line, name))) for line in self.metric_lines(name, payment_request_id))
+
+    def metric_lines(self, name: str, payment_request_id: str = "") -> list[Line]:
+        """The lines that carry it."""
         about = {line.invocation for line in self.lines(payment_request_id=payment_request_id)}
-        counted = [line for line in self.lines() if name in line.fields and line.invocation in about]
-        return sum(int(sum(_values(line, name))) for line in counted)
+        return [line for line in self.lines() if name in line.fields and line.invocation in about]
 
     def settlements(self, payment_request_id: str) -> list[Line]:
         """The lines that say the payment was settled."""

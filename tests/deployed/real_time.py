@@ -2,38 +2,32 @@
 
 1. The first minute of the polling, for orders without a result and for orders whose notifications are lost; beside them
    one order whose inquiry function fails.
-2. The process that initiates the payment is killed at each of its effects.
+2. The process of each function is killed at each of its effects.
 3. Answers of Alipay that are slower than patience.
 """
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from . import books
-from .faults import GET_ITEM, Faults
+from .crash_points import FUNCTIONS, Crash, crash_everywhere
+from .faults import GET_ITEM
 from .merchant import Answer, new_id, payment
+from .schedule import FIRST_MINUTE
 from .stacks import Deployment
 from .waiting import at_once, eventually
 
 Json = dict[str, Any]
 
-FIRST_MINUTE = (3, 3, 6, 12, 18, 20)
-"""The schedule's waits that lie within the life of an auto debit."""
-
 KNOWN_AFTER_S = (0.5, 2, 4, 5, 10, 20, 30, 45)
 """When Alipay knows the result of the payments whose notifications are lost."""
 
 
-@dataclass(frozen=True)
-class Crash:
-    """One order whose initiating process was killed: at which effect, and whether that effect came about."""
-
-    payment_request_id: str
-    where: str
-    answer: Answer
+INQUIRY_FAILS = ("F:SYSTEM_ERROR", {"answer": "hang"}, "U:UNKNOWN_EXCEPTION", "U:REQUEST_TRAFFIC_EXCEED_LIMIT")
+"""What the first inquiries of another payment come to, the second after ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,7 @@ class Minute:
 
     without_result: list[str]
     notifications_lost: list[str]
+    inquiry_fails: str
 
 
 class RealTime:
@@ -99,7 +94,8 @@ class RealTime:
         warm_id, _ = here.pay("warm", **books.NEVER)
         look = {"paymentRequestId": warm_id, "inquiry": 0}
         at_once([lambda: here.functions.invoke("Inquiry", look)] * 6)
-        minute = Minute([], [])
+        fails = {"inquiry": [*INQUIRY_FAILS, "normal"], "result": {"status": "SUCCESS"}, "notify": "lost"}
+        minute = Minute([], [], here.pay("inquiry-fails", pay=["U"], **fails)[0])
         for after_s in KNOWN_AFTER_S:
             minute.without_result.append(here.pay("without-result", **books.NEVER)[0])
             result = {"status": "SUCCESS", "after": after_s}
@@ -116,44 +112,7 @@ class RealTime:
     # Crashes
 
     def _crash_everywhere(self) -> list[Crash]:
-        with self.deployment.faults_of("InitiatePay") as faults:
-            crashes = []
-            for pay in ("S", "U"):
-                plan = {"pay": [pay], "result": {"status": "SUCCESS", "after": 0}, "notify": "lost"}
-                effects = self._effects(faults, plan)
-                for number, effect in enumerate(effects):
-                    rule = {"op": "", "skip": number, "hold": True, "drop": "before"}
-                    where = f"pay {pay}: before effect {number + 1} of {len(effects)}, {effect}"
-                    crashes.append(self._crash(where, plan, faults, rule))
-                rule = {"op": "", "skip": len(effects) - 1, "hold": True, "drop": "after"}
-                crashes.append(self._crash(f"pay {pay}: after {effects[-1]}", plan, faults, rule))
-            for answer, where in (("reset-before", "pay never arrived"), ("S", "pay arrived")):
-                plan = {"pay": [{"answer": answer, "delay": 60}], "notify": "lost"}
-                crashes.append(self._crash(f"while waiting for pay's answer, {where}", plan, faults, None))
-            return crashes
-
-    def _effects(self, faults: Faults, plan: Json) -> list[str]:
-        """The calls that a fresh process makes for such a payment."""
-        self.deployment.functions.kill("InitiatePay")
-        faults.forget()
-        self.deployment.pay("counted", **plan)
-        return [call["op"].rpartition(".")[2] for call in faults.calls()]
-
-    def _crash(self, where: str, plan: Json, faults: Faults, rule: Json | None) -> Crash:
-        here = self.deployment
-        payment_request_id = here.alipay.plan(new_id("crash"), **plan)
-        here.functions.kill("InitiatePay")
-        if rule:
-            faults.add(rule)
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(here.merchant.pay, payment(payment_request_id))
-            if rule:
-                eventually(faults.used_up, f"held {where}", 20)
-            else:
-                eventually(lambda: here.alipay.calls(payment_request_id, "pay"), f"held {where}", 20)
-            here.functions.kill("InitiatePay")
-            faults.clear()
-            return Crash(payment_request_id, where, answer.result())
+        return [crash for function in FUNCTIONS for crash in crash_everywhere(self.deployment, function)]
 
     # Slow answers
 

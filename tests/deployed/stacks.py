@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,8 +52,15 @@ class Deployment:
     seen: Observer
     faults: Faults
     functions: Functions
-    scale: float
-    directory: Path
+    choices: Any
+
+    @property
+    def scale(self) -> float:
+        return float(self.choices.time_scale)
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.choices.directory)
 
     def aws(self, service: str) -> Any:
         return stack.aws(self.description["awsEndpointUrl"], service)
@@ -76,14 +86,65 @@ class Deployment:
 
     @contextmanager
     def faults_of(self, function: str) -> Iterator[Faults]:
-        """A fault proxy that this function alone goes through."""
-        port = urlsplit(self.description["awsEndpointUrl"]).port
-        assert port
+        """A fault proxy that this function alone goes through, to AWS and to Alipay."""
+        aws, alipay = urlsplit(self.description["awsEndpointUrl"]), urlsplit(self.alipay.url)
+        assert aws.port
         with (
-            _fault_proxy(port, self.directory / f"faultproxy-{function}.log") as url,
-            self.functions.configured(function, **_endpoints(url)),
+            _fault_proxy(aws.port, self.directory / f"faultproxy-{function}.log", f"/ams/={alipay.port}") as url,
+            self.functions.configured(function, ALIPAY_GATEWAY_URL=url, **_endpoints(url)),
         ):
             yield Faults(url)
+
+    def make_overdue(self, payment_request_id: str) -> bool:
+        """Let the time pass until somebody should have looked at the order; False if nobody is to look any more."""
+        return self._set_instant(payment_request_id, "lookAt", datetime(2020, 1, 1, tzinfo=UTC))
+
+    def set_sent_at(self, payment_request_id: str, sent_at: datetime) -> None:
+        """Let the order be older, or younger."""
+        assert self._set_instant(payment_request_id, "sentAt", sent_at)
+
+    def _set_instant(self, payment_request_id: str, name: str, instant: datetime) -> bool:
+        dynamodb = self.aws("dynamodb")
+        try:
+            dynamodb.update_item(
+                TableName=self.description["ordersTable"],
+                Key={"paymentRequestId": {"S": payment_request_id}},
+                UpdateExpression=f"SET {name} = :instant",
+                ConditionExpression=f"attribute_exists({name})",
+                ExpressionAttributeValues={
+                    ":instant": {"S": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+                },
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def deploy(self, built: Path = stack.BUILD, **parameters: str) -> None:
+        """Deploy once more: what was built elsewhere, or with other parameters."""
+        stack.deploy(self.choices, self.alipay.url, self.description["credentialsSecret"], built, **parameters)
+
+    def save(self) -> None:
+        """Have the emulator put its state on disk, all of it by the time this returns."""
+        state = Path(dict(self.choices.emulator_variables)["EMULATOR_STATE_DIR"])
+        os.kill(self.functions.emulator_pid, signal.SIGUSR1)
+        written: dict[str, int] = {}
+
+        def still() -> bool:
+            nonlocal written
+            before, written = written, {file.name: file.stat().st_mtime_ns for file in state.glob("*.json")}
+            return bool(written) and written == before
+
+        eventually(still, "the emulator's state is on disk", every_s=0.5)
+
+    def kill_emulator(self) -> None:
+        """SIGKILL: whatever is not on disk is gone."""
+        os.kill(self.functions.emulator_pid, signal.SIGKILL)
+        os.waitpid(self.functions.emulator_pid, 0)
+
+    def restart_emulator(self) -> "Deployment":
+        """The same stack on an emulator started anew, and all that looks at it."""
+        stack.start_emulator(self.choices)
+        return _looked_at(self.choices, self.description, self.faults.url)
 
     @contextmanager
     def another_alipay(self, *options: str) -> Iterator[Alipay]:
@@ -111,12 +172,12 @@ class Deployment:
 
 
 @contextmanager
-def _fault_proxy(port: int, log: Path) -> Iterator[str]:
-    """A fault proxy in front of the emulator on this port; its URL."""
+def _fault_proxy(port: int, log: Path, *prefixes: str) -> Iterator[str]:
+    """A fault proxy in front of the emulator on this port, and of others by `/prefix=port`; its URL."""
     own_port = free_port()
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, ROOT / "local" / "emulator" / "faultproxy.py", str(own_port), str(port)],
+            [sys.executable, ROOT / "local" / "emulator" / "faultproxy.py", str(own_port), str(port), *prefixes],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -143,7 +204,7 @@ def _endpoints(proxy_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def deployed(directory: Path, scale: float) -> Iterator[Deployment]:
+def deployed(directory: Path, scale: float, **emulator_variables: str) -> Iterator[Deployment]:
     """The template, deployed; polling waits and Alipay's redeliveries are scaled."""
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
@@ -153,10 +214,16 @@ def deployed(directory: Path, scale: float) -> Iterator[Deployment]:
             port,
             time_scale=scale,
             notify_scale=0.005,
-            emulator_variables=tuple(_endpoints(proxy_url).items()),
+            emulator_variables=tuple((_endpoints(proxy_url) | emulator_variables).items()),
         )
         try:
-            yield _looked_at(choices, stack.up(choices), proxy_url)
+            description = stack.up(choices)
+            # Not part of the template: it shows the tests every version of every row.
+            stack.aws(choices.endpoint, "dynamodb").update_table(
+                TableName=description["ordersTable"],
+                StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+            )
+            yield _looked_at(choices, description, proxy_url)
         finally:
             stack.down(directory)
 
@@ -167,11 +234,6 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
 
     health = requests.get(f"{choices.endpoint}/_ministack/health", timeout=5).json()
     assert health["auth"] == "enabled", "in every test, what the roles do not allow is refused"
-    # Not part of the template: it shows the tests every version of every row.
-    aws("dynamodb").update_table(
-        TableName=description["ordersTable"],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )
     emulator_pid = int((choices.directory / "run" / "emulator.pid").read_text())
     return Deployment(
         description,
@@ -180,8 +242,7 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
         Observer(aws, description),
         Faults(proxy_url),
         Functions(aws, description["stackName"], emulator_pid),
-        choices.time_scale,
-        choices.directory,
+        choices,
     )
 
 

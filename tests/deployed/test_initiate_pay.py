@@ -241,6 +241,7 @@ def test_an_order_nobody_asked_for_is_answered_404(fast: Deployment) -> None:
         assert answer.json["status"] == 404
 
 
+@pytest.mark.fault("F31")
 @pytest.mark.usefixtures("after_the_minute")
 @pytest.mark.parametrize("posts", [32, 100])
 def test_identical_posts_at_once_are_one_order_and_one_pay(fast: Deployment, posts: int) -> None:
@@ -261,6 +262,7 @@ def test_identical_posts_at_once_are_one_order_and_one_pay(fast: Deployment, pos
     books.agree(fast, payment_request_id)
 
 
+@pytest.mark.fault("F07")
 def test_pay_cut_twice_is_repeated_byte_for_byte_and_debits_once(fast: Deployment) -> None:
     payment_request_id, answer = fast.pay("cut-twice", pay=["reset", "reset", "S"], notify="lost")
     assert (answer.status, answer.json["status"], answer.json["settledBy"]) == (200, "SUCCESS", "pay"), answer

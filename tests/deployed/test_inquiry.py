@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from . import books
-from .real_time import FIRST_MINUTE, KNOWN_AFTER_S, RealTime
+from . import alarms, books
+from .real_time import INQUIRY_FAILS, KNOWN_AFTER_S, RealTime
+from .schedule import FIRST_MINUTE, SCHEDULE
 from .stacks import Deployment
 from .waiting import eventually
 
 Json = dict[str, Any]
-
-SCHEDULE = (*FIRST_MINUTE, 120, 600, 600, 3600, 7200, 21600, 54000)
-"""Seconds before each inquiry, as README promises them."""
 
 
 def inquired_at(deployment: Deployment, payment_request_id: str) -> list[float]:
@@ -31,6 +29,7 @@ def started_at(deployment: Deployment, payment_request_id: str) -> float:
     return execution["startDate"].timestamp()
 
 
+@pytest.mark.fault("F16")
 def test_in_the_first_minute_inquiries_come_when_the_schedule_says(real_time: RealTime) -> None:
     here = real_time.deployment
     late = []
@@ -43,9 +42,11 @@ def test_in_the_first_minute_inquiries_come_when_the_schedule_says(real_time: Re
             late.append(at - before - wait_s)
         for due_s, at in zip(accumulate(FIRST_MINUTE), times, strict=True):
             assert abs(at - started - due_s) <= tolerance(due_s), f"{at - started:.3f} s instead of {due_s}"
+        books.agree(here, payment_request_id)
     print(f"  inquiries late by {sorted(late)[len(late) // 2] * 1000:.0f} ms, at worst {max(late) * 1000:.0f} ms")
 
 
+@pytest.mark.fault("F19")
 def test_with_every_notification_lost_the_next_inquiry_settles_and_is_the_last(real_time: RealTime) -> None:
     here = real_time.deployment
     ids = real_time.minute.result(150).notifications_lost
@@ -62,6 +63,7 @@ def test_with_every_notification_lost_the_next_inquiry_settles_and_is_the_last(r
         books.agree(here, payment_request_id)
 
 
+@pytest.mark.fault("F19")
 def test_with_polling_scaled_an_inquiry_settles_and_is_the_last(fast: Deployment) -> None:
     payment_request_id, _ = fast.pay("lost", pay=["U"], result={"status": "SUCCESS", "after": 1}, notify="lost")
     assert fast.seen.settled(payment_request_id)["settledBy"] == "inquiry"
@@ -72,11 +74,11 @@ def test_with_polling_scaled_an_inquiry_settles_and_is_the_last(fast: Deployment
     books.agree(fast, payment_request_id)
 
 
+@pytest.mark.fault("F16")
 def test_the_polling_waits_as_the_schedule_says_then_fails_and_a_late_notification_settles(
     fast: Deployment, never_settled: str
 ) -> None:
-    execution = fast.seen.ended(never_settled, within_s=40)
-    assert (execution["status"], execution["error"]) == ("FAILED", "PollingSpent")
+    alarms.polling_failed(fast, never_settled, "PollingSpent")
     history = fast.seen.history(never_settled)
     waits = [
         json.loads(event["stateEnteredEventDetails"]["input"])
@@ -102,6 +104,7 @@ def test_the_polling_waits_as_the_schedule_says_then_fails_and_a_late_notificati
     books.agree(fast, never_settled)
 
 
+@pytest.mark.fault("F17")
 def test_an_order_not_found_at_first_and_paid_later_is_paid(fast: Deployment) -> None:
     payment_request_id, _ = fast.pay(
         "not-exist",
@@ -115,6 +118,23 @@ def test_an_order_not_found_at_first_and_paid_later_is_paid(fast: Deployment) ->
     books.agree(fast, payment_request_id)
 
 
+@pytest.mark.fault("F18")
+def test_after_an_inquiry_that_fails_or_hangs_the_next_one_waits_as_long_as_ever(real_time: RealTime) -> None:
+    here, payment_request_id = real_time.deployment, real_time.minute.result(150).inquiry_fails
+    row = here.seen.settled(payment_request_id, 20)
+    assert (row["status"], row["settledBy"]) == ("SUCCESS", "inquiry")
+    calls = here.alipay.calls(payment_request_id, "inquiryPayment")
+    assert len(calls) == len(INQUIRY_FAILS) + 1
+    waited = [later["at"] - before["at"] for before, later in pairwise(calls)]
+    print(f"  {waited} s between the inquiries")
+    assert min(waited) >= 3 - 0.3
+    hung_s = 10
+    for least_s, waited_s in zip((3, 6 + hung_s, 12, 18), waited, strict=True):
+        assert waited_s == pytest.approx(least_s, abs=tolerance(least_s))
+    books.agree(here, payment_request_id)
+
+
+@pytest.mark.fault("F18")
 def test_an_inquiry_call_that_fails_says_nothing_about_the_payment(fast: Deployment) -> None:
     failures = [
         *("F:SYSTEM_ERROR", "F:PROCESS_FAIL", "U:REQUEST_TRAFFIC_EXCEED_LIMIT", "U:UNKNOWN_EXCEPTION"),
@@ -148,6 +168,7 @@ def test_an_inquiry_about_something_else_does_not_pay_the_order(fast: Deployment
     assert row["status"] == "INIT"
 
 
+@pytest.mark.fault("F33", "F26")
 def test_an_order_that_settles_while_it_is_inquired_is_not_inquired_again(fast: Deployment) -> None:
     payment_request_id, _ = fast.pay(
         "settles-meanwhile",
