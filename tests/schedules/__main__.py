@@ -12,7 +12,7 @@ from tests.claims import Claim, report
 from .agreement import compare, emulator
 from .bugs import BUGS, Bug, find
 from .product import Product
-from .search import ALL, MORE, PAIRS, Broken, Search, execute, execute_some, exhaust, read
+from .search import ALL, FULL, MORE, PAIRS, Broken, Search, execute, execute_some, exhaust, read
 from .world import Bounds, Violation
 
 CORES = 2
@@ -29,7 +29,7 @@ class Scale(NamedTuple):
     histories: int
 
 
-FULL = Scale([*PAIRS, *MORE], 200_000, BUGS, 5_000)
+WHOLE = Scale([FULL, *PAIRS, *MORE], 200_000, BUGS, 5_000)
 QUICK = Scale(PAIRS, 4_000, BUGS[::4], 200)
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     if options.replay:
         return replay(options.replay)
     begun = time.monotonic()
-    scale = QUICK if options.quick else FULL
+    scale = QUICK if options.quick else WHOLE
     with ProcessPoolExecutor(CORES) as pool:
         claims = [] if options.bugs else [*_exhausted(pool, scale), _executed(pool, scale)]
         claims.append(_found(pool, BUGS if options.bugs else scale.bugs))
@@ -76,10 +76,9 @@ def _exhaust(bounds: Bounds) -> Search:
 
 
 def _exhausted(pool: ProcessPoolExecutor, scale: Scale) -> list[Claim]:
-    """Each of the bounds, exhausted."""
+    """Each of the bounds, exhausted up to equivalence."""
     claims = []
-    largest_first = sorted(scale.exhausted, key=sum, reverse=True)
-    for bounds, search in zip(largest_first, pool.map(_exhaust, largest_first), strict=True):
+    for bounds, search in zip(scale.exhausted, pool.map(_exhaust, scale.exhausted), strict=True):
         if search.broken:
             print(search.broken, flush=True)
         figure = f"{search.steps:,} steps to {search.classes:,} classes"
@@ -89,7 +88,9 @@ def _exhausted(pool: ProcessPoolExecutor, scale: Scale) -> list[Claim]:
 
 
 def _words(bounds: Bounds) -> str:
-    return ", ".join(f"{count} {name}" for name, count in bounds._asdict().items() if count > 0)
+    """As `2 initiate, 2 notify, 2 faults (crashes and lost answers)`."""
+    counts = ", ".join(f"{count} {name}" for name, count in bounds._asdict().items() if count > 0 and name != "plain")
+    return f"{counts} (crashes and lost answers)" if bounds.plain else counts
 
 
 def _execute(seed: int) -> tuple[set[str], Broken | None]:

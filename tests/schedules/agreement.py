@@ -1,7 +1,7 @@
 """The rows in memory against the emulator's DynamoDB: the same histories through the same order table.
 
-A history is a few operations of `OrderTable` on two orders, at random. Each runs twice: `dynamodb` answers the one's
-requests, the emulator the other's. What the operations came to must be equal, and so must all rows.
+A history is a few operations of `OrderTable` on two orders, at random. Each runs twice, and every request to DynamoDB
+is answered once by `dynamodb` and once by the emulator. What they came to must be equal, and so must all rows.
 """
 
 import json

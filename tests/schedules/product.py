@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -336,6 +337,7 @@ _STAND_INS: dict[str, tuple[Any, Any]] = {
         SimpleNamespace(monotonic=lambda: _now().timestamp(), time_ns=lambda: int(_now().timestamp()) * 10**9),
     ),
     "uuid4": (uuid.uuid4, _uuid4),
+    "traceback": (traceback, SimpleNamespace(format_tb=lambda frames: [])),
     "random": (random, SimpleNamespace(shuffle=lambda shards: None)),
     "HTTPAdapter": (HTTPAdapter, _Wire),
     "threading": (threading, SimpleNamespace(Event=threading.Event, Thread=_Silent())),

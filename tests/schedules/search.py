@@ -27,16 +27,19 @@ PAIRS = [
 ]
 """Every pair of handlers with one fault; a payment begins with an initiation, which may be the third."""
 
+FULL = Bounds(initiate=2, notify=2, look=2, faults=2, plain=True)
+"""Two of everything, and two crashes or lost answers."""
+
 MORE = [
     Bounds(initiate=2, faults=2, later=2),
     Bounds(initiate=2, notify=2, faults=2),
     Bounds(initiate=2, notify=1, look=1, faults=1, later=1),
     Bounds(initiate=1, notify=1, look=1, sweep=1, faults=2, later=1),
 ]
-"""More at once than a pair."""
+"""With faults of every kind, with time that passes, and with the sweep."""
 
 ALL = Bounds(initiate=2, notify=2, look=2, sweep=1, faults=2, later=1)
-"""More than can be exhausted: from within these, schedules are taken by chance."""
+"""Everything together: from within these bounds schedules are taken by chance."""
 
 EARLY = 0.05
 """How often a schedule by chance ends where it could go on."""
@@ -69,7 +72,11 @@ class Search(NamedTuple):
 
 
 def written(bounds: Bounds, schedule: Schedule) -> str:
-    return ",".join(map(str, bounds)) + " " + " ".join(decision.replace(" ", "@") for decision in schedule)
+    return (
+        ",".join(str(int(bound)) for bound in bounds)
+        + " "
+        + " ".join(decision.replace(" ", "@") for decision in schedule)
+    )
 
 
 def read(text: str) -> tuple[Bounds, Schedule]:
@@ -132,12 +139,15 @@ def random_schedule(product: Product, bounds: Bounds, chance: random.Random) -> 
 
 
 def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[str, State]]:
-    """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation."""
-    world = World(bounds, product.live)
+    """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation.
+
+    In the quiet time at the end, which begins with nothing that runs, nothing can differ: what is remembered will do.
+    """
+    world, quiet = World(bounds, product.live), World(bounds, product.remembered)
     state, taken = State(), []
     for decision in schedule:
         if decision.startswith(END):
-            taken += world.rest(state, decision.removeprefix(f"{END}:"))
+            taken += quiet.rest(state, decision.removeprefix(f"{END}:"))
         else:
             state = world.take(state, decision)
             taken.append((decision, state))

@@ -48,6 +48,8 @@ class Bounds(NamedTuple):
     later: int = 0
     switches: int = -1
     """How often an invocation that could go on is left for another; -1 is as often as one likes."""
+    plain: bool = False
+    """The faults are crashes and lost answers alone."""
 
 
 class Place(Protocol):
@@ -74,7 +76,7 @@ class Invocation(NamedTuple):
     sent: bool = False
     """A pay of its own has left."""
     doubts: bool = False
-    """It was never told whether a write of its was done."""
+    """The table has failed it: it may not know of a write of its own."""
 
 
 class Execution(NamedTuple):
@@ -127,12 +129,18 @@ class World:
         most = self.bounds.faults
         faults = most - state.faults
         if first := _commutes(state, faults):
-            return _verdicts(state, first, faults)
-        found = [verdict for invocation in reversed(state.running) for verdict in _verdicts(state, invocation, faults)]
-        found += self._environment(state, faults > 0)
+            return self._verdicts(state, first, faults)
+        found = [each for invocation in reversed(state.running) for each in self._verdicts(state, invocation, faults)]
+        found += self._environment(state, faults > 0 and not self.bounds.plain)
         if state.switches == self.bounds.switches:
             found = [decision for decision in found if not _switches(state, decision)]
         return found[:1] if not faults and not state.running and _is_final(state.row) else found
+
+    def _verdicts(self, state: State, invocation: Invocation, faults: int) -> list[str]:
+        found = _verdicts(state, invocation, faults)
+        if self.bounds.plain:
+            return [decision for decision in found if not decision.endswith(_OTHER_FAULTS)]
+        return found
 
     def _environment(self, state: State, faults: bool) -> Iterator[str]:
         may = dict(zip(KINDS, (b < most for b, most in zip(state.begun, self.bounds, strict=False)), strict=True))
@@ -306,6 +314,9 @@ def _of_states(state: State, invocation: Invocation, effect: Effect) -> tuple[li
     return [""], [":throttled"] + [":timeout"] * (effect.operation == "StartExecution")
 
 
+_OTHER_FAULTS = (":throttled", ":busy", ":forged", ":other", ":unsent")
+"""What is neither a crash nor a lost answer."""
+
 _OUTCOMES = {"table": _of_table, "alipay": _of_alipay, "states": _of_states}
 
 
@@ -401,8 +412,7 @@ def _in_table(row: str | None, effect: Effect) -> tuple[str | None, str, str]:
 
 def _use_table(state: State, invocation: Invocation, effect: Effect, verdict: str) -> State:
     if verdict == "throttled":
-        doubts = invocation.doubts or invocation.repeats
-        return _told(state, invocation, "ProvisionedThroughputExceededException", doubts=doubts)
+        return _told(state, invocation, "ProvisionedThroughputExceededException", doubts=True)
     row, how, what = _in_table(state.row, effect)
     if row != state.row:
         _check_write(state, row)
