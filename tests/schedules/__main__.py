@@ -50,7 +50,7 @@ def main() -> int:
         claims.append(_found(pool, BUGS if options.bugs else scale.bugs))
     if not options.bugs:
         claims.append(_agrees(scale))
-    return report("schedules", claims, time.monotonic() - begun)
+    return report("schedules-bugs" if options.bugs else "schedules", claims, time.monotonic() - begun)
 
 
 def replay(text: str) -> int:
@@ -76,15 +76,27 @@ def _exhaust(bounds: Bounds) -> Search:
 
 
 def _exhausted(pool: ProcessPoolExecutor, scale: Scale) -> list[Claim]:
-    """Each of the bounds, exhausted up to equivalence."""
-    claims = []
+    """Each of the bounds, exhausted up to equivalence; the pairs are one claim."""
+    found = {}
     for bounds, search in zip(scale.exhausted, pool.map(_exhaust, scale.exhausted), strict=True):
-        if search.broken:
-            print(search.broken, flush=True)
-        figure = f"{search.steps:,} steps to {search.classes:,} classes"
-        claims.append(Claim(f"every schedule of {_words(bounds)}", figure, "all, no rule broken", not search.broken))
-        print(f"  {claims[-1]}", flush=True)
-    return claims
+        found[bounds] = search
+        print(f"  {_words(bounds)}: {_figure([search])}{f', {search.broken}' if search.broken else ''}", flush=True)
+    pairs = [search for bounds, search in found.items() if bounds in PAIRS]
+    others = {_words(bounds): [search] for bounds, search in found.items() if bounds not in PAIRS}
+    return [
+        Claim(
+            f"every schedule of {what}",
+            _figure(searches),
+            "exhausted, no rule broken",
+            all(search.broken is None for search in searches),
+        )
+        for what, searches in {"each pair of handlers with 1 fault": pairs, **others}.items()
+    ]
+
+
+def _figure(searches: list[Search]) -> str:
+    steps, classes = (sum(getattr(search, name) for search in searches) for name in ("steps", "classes"))
+    return f"{classes:,} classes, {steps:,} steps"
 
 
 def _words(bounds: Bounds) -> str:

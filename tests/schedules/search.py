@@ -5,7 +5,7 @@ import random
 from typing import NamedTuple
 
 from .product import Product
-from .world import Bounds, State, Violation, World
+from .world import Bounds, State, Violation, World, is_fault
 
 FIRST = "+initiate"
 """Every schedule begins with the request for the payment."""
@@ -41,8 +41,8 @@ MORE = [
 ALL = Bounds(initiate=2, notify=2, look=2, sweep=1, faults=2, later=1)
 """Everything together: from within these bounds schedules are taken by chance."""
 
-EARLY = 0.05
-"""How often a schedule by chance ends where it could go on."""
+RARE = 0.1
+"""How often a schedule by chance takes a fault where there is one to take."""
 
 END = "end"
 """Followed by what Alipay decides then: the quiet time in which everything has to be settled."""
@@ -124,14 +124,15 @@ def _unchained(chain: tuple) -> Schedule:
 
 
 def random_schedule(product: Product, bounds: Bounds, chance: random.Random) -> Schedule:
-    """A schedule from start to end, each step by chance; or up to where it breaks a rule."""
+    """A schedule for as long as there is something to do, each step by chance; or up to where it breaks a rule."""
     world = World(bounds, product.remembered)
     state, schedule = world.take(State(), FIRST), [FIRST]
     while True:
-        choices, ends = world.choices(state), world.ends(state)
-        if ends and (not choices or chance.random() < EARLY):
-            return (*schedule, chance.choice(ends))
-        schedule.append(chance.choice(choices))
+        choices = world.choices(state)
+        if not choices:
+            return (*schedule, chance.choice(world.ends(state)))
+        well = [decision for decision in choices if not is_fault(decision)]
+        schedule.append(chance.choice(well if well and chance.random() > RARE else choices))
         try:
             state = world.take(state, schedule[-1])
         except Violation:

@@ -185,8 +185,7 @@ class World:
         if subject in ("decide", "arrive"):
             return state._replace(payment=verdict, late=state.late and subject == "decide")
         verdict, killed, broken = verdict.rstrip(DIES), KILLED in verdict, BROKEN in verdict
-        if killed or broken or verdict not in ("", "S", "F", "U", "refused"):
-            state = state._replace(faults=state.faults + 1)
+        state = state._replace(faults=state.faults + is_fault(decision))
         invocation = _named(state, subject)
         effect = invocation.place.effect
         state = _ACTS[effect.kind](state, invocation, effect, verdict)
@@ -198,7 +197,7 @@ class World:
         kind, _, about = what.partition(" ")
         index = KINDS.index(kind)
         begun = tuple(count + (place == index) for place, count in enumerate(state.begun))
-        state = state._replace(begun=begun, faults=state.faults + bool(verdict))
+        state = state._replace(begun=begun, faults=state.faults + is_fault(f"+{what}:{verdict}"))
         event = "{}"
         if kind == "initiate":
             event = alipay.PAYMENT_EVENT
@@ -249,6 +248,11 @@ class World:
         while state.running:
             yield taken(state.running[-1].name)
         _check_end(state)
+
+
+def is_fault(decision: str) -> bool:
+    """Whether a decision uses up one of the faults."""
+    return decision.partition(":")[2] not in ("", "S", "F", "U", "refused")
 
 
 # --- Decisions about one effect --------------------------------------------------------------------------------------
