@@ -123,32 +123,34 @@ def _unchained(chain: tuple) -> Schedule:
     return tuple(reversed(decisions))
 
 
-def random_schedule(product: Product, bounds: Bounds, chance: random.Random) -> Schedule:
-    """A schedule for as long as there is something to do, each step by chance; or up to where it breaks a rule."""
-    world = World(bounds, product.remembered)
-    state, schedule = world.take(State(), FIRST), [FIRST]
-    while True:
-        choices = world.choices(state)
-        if not choices:
-            return (*schedule, chance.choice(world.ends(state)))
-        well = [decision for decision in choices if not is_fault(decision)]
-        schedule.append(chance.choice(well if well and chance.random() > RARE else choices))
-        try:
+def execute_by_chance(product: Product, bounds: Bounds, chance: random.Random) -> tuple[Schedule, Violation | None]:
+    """Run the handlers for as long as there is something to do, each step by chance: the schedule, and what broke."""
+    world, schedule = World(bounds, product.live), [FIRST]
+    try:
+        state = world.take(State(), FIRST)
+        while choices := world.choices(state):
+            well = [decision for decision in choices if not is_fault(decision)]
+            schedule.append(chance.choice(well if well and chance.random() > RARE else choices))
             state = world.take(state, schedule[-1])
-        except Violation:
-            return tuple(schedule)
+        schedule.append(chance.choice(world.ends(state)))
+        _rest(product, bounds, state, schedule[-1])
+    except Violation as violation:
+        return tuple(schedule), violation
+    return tuple(schedule), None
+
+
+def _rest(product: Product, bounds: Bounds, state: State, end: str) -> list[tuple[str, State]]:
+    """The quiet time. It begins with nothing that runs, so that nothing can differ: what is remembered will do."""
+    return list(World(bounds, product.remembered).rest(state, end.removeprefix(f"{END}:")))
 
 
 def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[str, State]]:
-    """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation.
-
-    In the quiet time at the end, which begins with nothing that runs, nothing can differ: what is remembered will do.
-    """
-    world, quiet = World(bounds, product.live), World(bounds, product.remembered)
+    """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation."""
+    world = World(bounds, product.live)
     state, taken = State(), []
     for decision in schedule:
         if decision.startswith(END):
-            taken += quiet.rest(state, decision.removeprefix(f"{END}:"))
+            taken += _rest(product, bounds, state, decision)
         else:
             state = world.take(state, decision)
             taken.append((decision, state))
@@ -156,18 +158,11 @@ def execute(product: Product, bounds: Bounds, schedule: Schedule) -> list[tuple[
 
 
 def execute_some(product: Product, bounds: Bounds, seed: int, number: int) -> tuple[set[str], Broken | None]:
-    """Execute so many different schedules, taken by chance: which they were, shortened to digests, and the first that
-    breaks a rule.
-    """
+    """Execute so many schedules by chance: which they were, shortened to digests, and the first that breaks a rule."""
     chance, digests = random.Random(seed), set()
-    while len(digests) < number:
-        schedule = random_schedule(product, bounds, chance)
-        digest = hashlib.blake2b(written(bounds, schedule).encode(), digest_size=8).hexdigest()
-        if digest in digests:
-            continue
-        digests.add(digest)
-        try:
-            execute(product, bounds, schedule)
-        except Violation as violation:
+    for _ in range(number):
+        schedule, violation = execute_by_chance(product, bounds, chance)
+        digests.add(hashlib.blake2b(written(bounds, schedule).encode(), digest_size=8).hexdigest())
+        if violation:
             return digests, Broken(violation.rule, bounds, schedule, str(violation))
     return digests, None

@@ -24,7 +24,7 @@ def test_no_schedule_of_a_pair_of_handlers_breaks_a_rule(product: Product, bound
 def test_no_schedule_by_chance_breaks_a_rule(product: Product) -> None:
     digests, broken = execute_some(product, ALL, seed=0, number=200)
     assert broken is None, broken
-    assert len(digests) == 200
+    assert len(digests) > 180
 
 
 @pytest.mark.parametrize("bug", BUGS[1::6], ids=lambda bug: bug.name)
