@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from ministack import app
 from ministack.core import iam_evaluator
@@ -78,7 +79,8 @@ def _api_gateway_asks_the_function() -> None:
         **context: Any,
     ) -> Any:
         function = apigateway_v1._extract_lambda_ref_from_integration_uri(integration.get("uri", ""))
-        source = f"arn:aws:execute-api:{get_region()}:{get_account_id()}:{api}/{stage}/{method}{path}"
+        # Encoded, as it came: an ARN has no line ends, and patterns of ARNs stop at one.
+        source = f"arn:aws:execute-api:{get_region()}:{get_account_id()}:{api}/{stage}/{method}{quote(path)}"
         if not function_allows(function, "apigateway.amazonaws.com", source):
             return apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
         return await invoke_function(integration, api, stage, settings, resource, path, method, *request, **context)

@@ -90,6 +90,7 @@ def scenes(here: Deployment, function: str) -> list[Scene]:
     def paid(key: str) -> None:
         here.alipay.plan(key, notify="lost")
         pay(key)
+        eventually(lambda: settled(key), "paid")
 
     def dispute(key: str) -> Any:
         return here.alipay.notify(key, resultStatus="F", resultCode="RISK_REJECT")["status"]
