@@ -179,7 +179,7 @@ def crash(here: Deployment, function: str, faults: Faults, scene: Scene, rule: J
     faults.add({name: key if value == "{key}" else value for name, value in rule.items()})
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(scene.trigger, key)
-        eventually(faults.holds, f"held at {where}", 20)
+        eventually(faults.holds, f"held at {where}", 20, show=lambda: answer.done() and answer.result())
         here.functions.kill(function)
         faults.clear()
         return Crash(key, function, where, answer.result())
