@@ -38,7 +38,8 @@ class Functions:
         for pid in (pids := self.processes(name)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not set(pids) & set(self.processes(name)), f"the processes of {name} are gone", 5)
+        # Not until then does the emulator see that nobody is there to take its next call.
+        eventually(lambda: all(_ended(pid) for pid in pids), f"the processes of {name} have ended", 5)
 
     def kill_one(self, name: str, chance: random.Random) -> bool:
         """SIGKILL one environment of the function; whether there was one."""
@@ -102,3 +103,11 @@ class Functions:
 def _parent(process: Path) -> int:
     """The parent's id; the name before it, in parentheses, may hold anything."""
     return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _ended(pid: int) -> bool:
+    """Whether the process is no more, or a zombie: on its way there it has no environment already, but still a parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
