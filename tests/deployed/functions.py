@@ -106,7 +106,7 @@ def _parent(process: Path) -> int:
 
 
 def _ended(pid: int) -> bool:
-    """Whether the process is no more, or a zombie: on its way there it has no environment already, but still a parent."""
+    """Whether the process is no more, or a zombie; before that it has lost its memory, but not been waited for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
