@@ -144,16 +144,30 @@ def _has_nan(text: bytes) -> bool:
 
 # --- The webhook, up to what is believed -------------------------------------------------------------------------
 
+_DOCUMENT = json.loads((VECTORS / "notifications.json").read_text("utf-8"))
+
+
+def _flat(vector: dict[str, Any]) -> dict[str, str]:
+    """What is signed and the signature, of a vector whose body is text."""
+    headers = {name.lower(): value for name, value in vector["headers"].items()}
+    return {
+        "signature": headers.get("signature", ""),
+        "time": headers.get("request-time", ""),
+        "body": vector["body"],
+        "verdict": vector["verdict"],
+    }
+
+
 _VECTORS = [
-    vector
-    for vector in json.loads((VECTORS / "signatures.json").read_text("utf-8"))["vectors"]
-    if vector["path"] == NOTIFY_PATH and vector["clientId"] == CLIENT_ID
+    _flat(vector)
+    for vector in _DOCUMENT["vectors"]
+    if vector["path"] == NOTIFY_PATH and CLIENT_ID in vector["headers"].values() and "body" in vector
 ]
-_GENUINE = [vector for vector in _VECTORS if vector["verdict"]]
+_GENUINE = [vector for vector in _VECTORS if vector["verdict"] == "accept"]
 _SIGNED_BODIES = {vector["body"].encode() for vector in _GENUINE}
 _SIGNED = {SignedMessage(NOTIFY_PATH, CLIENT_ID, v["time"], v["body"].encode()).content for v in _GENUINE}
 
-_SECRET = secret(alipayPublicKeys={"1": KEYS["alipay1"]["public"], "2": KEYS["alipay2"]["public"]})
+_SECRET = secret(alipayPublicKeys=_DOCUMENT["receiver"]["publicKeys"])
 _seconds = itertools.count()
 _store = CredentialsStore(lambda: _SECRET, lambda: float(next(_seconds)))
 
