@@ -106,8 +106,10 @@ def _parent(process: Path) -> int:
 
 
 def _ended(pid: int) -> bool:
-    """Whether the process is no more, or a zombie; before that it has lost its memory, but not been waited for."""
+    """Whether the process is no more, or can be waited for: a zombie, and none of its other threads left."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return state == "X" or (state == "Z" and len(list((process / "task").iterdir())) == 1)
     except (FileNotFoundError, ProcessLookupError):
         return True
