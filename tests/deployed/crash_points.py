@@ -27,12 +27,16 @@ FUNCTIONS = ("Sweep", "InitiatePay", "Inquiry", "Notify")
 
 @dataclass(frozen=True)
 class Scene:
-    """What a function is about to do: `trigger` makes it, for the payment that `prepare` left behind."""
+    """What a function is about to do: `trigger` makes it, for the payment that `prepare` left behind.
+
+    `over` says when nothing that it set in motion calls the function again: the next scene's call would share its fate.
+    """
 
     name: str
     trigger: Callable[[str], Any]
     prepare: Callable[[str], Any]
     done: Callable[[str], Any]
+    over: Callable[[str], Any] = lambda key: True
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,9 @@ def scenes(here: Deployment, function: str) -> list[Scene]:
         pay(key)
         eventually(lambda: settled(key), "paid")
 
+    def acknowledged(key: str) -> bool:
+        return any(delivery["acknowledged"] for delivery in here.alipay.notifications(key))
+
     def dispute(key: str) -> Any:
         return here.alipay.notify(key, resultStatus="F", resultCode="RISK_REJECT")["status"]
 
@@ -104,7 +111,7 @@ def scenes(here: Deployment, function: str) -> list[Scene]:
             Scene("pay leaves it open", pay, planned(pay=["U"], **books.PAID_IN_SILENCE), here.seen.execution),
         ],
         "Notify": [
-            Scene("settles", pay, notified, settled),
+            Scene("settles", pay, notified, settled, acknowledged),
             Scene("contradicts", dispute, paid, lambda key: row(key).get("contradictions")),
         ],
         "Inquiry": [
@@ -135,7 +142,7 @@ def count(here: Deployment, function: str, faults: Faults, scene: Scene) -> list
     faults.forget()
     with faults.injected({"op": "", "match": key, "times": -1, "name": key}):
         scene.trigger(key)
-        eventually(lambda: scene.done(key), f"{function}: {scene.name}", 20)
+        eventually(lambda: scene.done(key) and scene.over(key), f"{function}: {scene.name}", 20)
         calls = [call for call in faults.calls() if call["rule"] == key or call["op"] in (GET_SECRET, QUERY)]
     effects: list[Effect] = []
     for call in calls:
@@ -182,4 +189,6 @@ def crash(here: Deployment, function: str, faults: Faults, scene: Scene, rule: J
         eventually(faults.holds, f"held at {where}", 20, show=lambda: answer.done() and answer.result())
         here.functions.kill(function)
         faults.clear()
-        return Crash(key, function, where, answer.result())
+        crashed = Crash(key, function, where, answer.result())
+    eventually(lambda: scene.over(key), f"{where}: over", 30)
+    return crashed
