@@ -20,6 +20,11 @@ class Claim:
         return f"{'holds' if self.holds else 'SHORT'}  {self.name}: {self.figure} (asked: {self.bar})"
 
 
+def none(name: str, number: int) -> Claim:
+    """The claim that there is nothing of this name."""
+    return Claim(name, f"{number:,}", "0", number == 0)
+
+
 def report(proof: str, claims: list[Claim], seconds: float) -> int:
     """Print the claims, keep them where `make prove` finds them, and return the exit code: 1 if one falls short."""
     for claim in claims:

@@ -98,3 +98,15 @@ def everything(fast: Deployment, real_time: RealTime) -> list[Deployment]:
     for future in (real_time.broken, real_time.minute, real_time.crashes, real_time.slow):
         future.exception(300)
     return [fast, real_time.deployment]
+
+
+@pytest.fixture(scope="module")
+def lines_before(fast: Deployment) -> int:
+    """Lines that other modules have caused; some of them kill functions in the middle of one."""
+    return len(fast.seen.lines())
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[int]:
+    """The statuses with which this module's hostile requests were answered so far."""
+    return []

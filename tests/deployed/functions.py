@@ -101,15 +101,19 @@ class Functions:
 
 
 def _parent(process: Path) -> int:
-    """The parent's id; the name before it, in parentheses, may hold anything."""
-    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    return int(_status(process)[1])
 
 
 def _ended(pid: int) -> bool:
     """Whether the process is no more, or can be waited for: a zombie, and none of its other threads left."""
     process = Path(f"/proc/{pid}")
     try:
-        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        state = _status(process)[0]
         return state == "X" or (state == "Z" and len(list((process / "task").iterdir())) == 1)
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def _status(process: Path) -> list[str]:
+    """State, parent's id and so on; the name before them, in parentheses, may hold anything."""
+    return (process / "stat").read_text().rpartition(")")[2].split()

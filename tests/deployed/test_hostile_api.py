@@ -168,18 +168,6 @@ STOPPED: dict[str, tuple[set[int], str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def lines_before(fast: Deployment) -> int:
-    """Lines that other tests have caused; some of them kill functions in the middle of one."""
-    return len(fast.seen.lines())
-
-
-@pytest.fixture(scope="module")
-def answered() -> list[int]:
-    """The statuses with which hostile requests were answered so far."""
-    return []
-
-
-@pytest.fixture(scope="module")
 def text(fast: Deployment, lines_before: int) -> Iterator[bytes]:
     """The request of an order that is INIT for ever, and at the end still what it was."""
     wanted = payment(fast.alipay.plan(new_id("hostile"), **books.NEVER))

@@ -265,18 +265,6 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def lines_before(fast: Deployment) -> int:
-    """Lines that other tests have caused; some of them kill functions in the middle of one."""
-    return len(fast.seen.lines())
-
-
-@pytest.fixture(scope="module")
-def answered() -> list[int]:
-    """The statuses with which the function has answered so far."""
-    return []
-
-
-@pytest.fixture(scope="module")
 def forger(fast: Deployment, lines_before: int) -> Iterator[Forger]:
     """Somebody who writes about an order that Alipay itself never decides."""
     payment_request_id, answer = fast.pay("hostile", **books.NEVER)

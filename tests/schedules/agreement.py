@@ -5,13 +5,7 @@ is answered once by `dynamodb` and once by the emulator. What they came to must 
 """
 
 import json
-import os
 import random
-import socket
-import subprocess
-import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,8 +16,10 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.core import store
+
 from . import dynamodb
-from .product import EPOCH, ROOT, Effect, Observation, Product, Run
+from .product import EPOCH, Effect, Observation, Product, Run
 
 IDS = ("ord-1", "ord-2")
 HISTORIES_A_TABLE = 50
@@ -36,42 +32,15 @@ Serve = Callable[[Effect], Observation]
 @contextmanager
 def emulator() -> Iterator[Any]:
     """A DynamoDB client of an emulator of its own, which ends with this block."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    venvs = ROOT / ".local" / "venvs"
-    with tempfile.TemporaryDirectory() as directory:
-        variables = {"PATH": os.environ["PATH"], "HOME": directory, "TMPDIR": directory, "EMULATOR_PORT": str(port)}
-        process = subprocess.Popen(
-            [venvs / "emulator/bin/python", ROOT / "local/emulator/emulator.py"],
-            env=variables | {"EMULATOR_AUTH": "false"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+    with store.emulator() as endpoint:
+        yield botocore.session.get_session().create_client(
+            "dynamodb",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=THREADS),
         )
-        try:
-            _await(f"http://127.0.0.1:{port}/_ministack/health", process)
-            config = Config(retries={"total_max_attempts": 1}, max_pool_connections=THREADS)
-            yield botocore.session.get_session().create_client(
-                "dynamodb",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                region_name="us-east-1",
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-                config=config,
-            )
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError("the emulator does not start")
 
 
 def compare(product: Product, client: Any, histories: int, seed: int = 0) -> tuple[int, list[str]]:

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.claims import Claim, report
+from tests.claims import Claim, none, report
 from tests.deployed.stacks import ROOT, Deployment, deployed
 
 from .comparison import (
@@ -107,16 +107,12 @@ def _claims(findings: Findings, payments: int) -> list[Claim]:
             f"{len(KINDS)}" if whole else "some",
             bool(came) and not missing,
         ),
-        *(_none(f"{kind}s", len(at_fault[kind])) for kind in (DOUBLE_DEBIT, FALSE_RESULT, LOST_RESULT)),
-        _none("orders that left INIT twice", len(at_fault[INIT_LEFT_TWICE])),
-        _none("payments sent with differing bytes", len(at_fault[OTHER_BYTES])),
-        _none("callers told what was not so in the end", len(at_fault[CONTRADICTING_ANSWER])),
-        _none("difference", len(different)),
+        *(none(f"{kind}s", len(at_fault[kind])) for kind in (DOUBLE_DEBIT, FALSE_RESULT, LOST_RESULT)),
+        none("orders that left INIT twice", len(at_fault[INIT_LEFT_TWICE])),
+        none("payments sent with differing bytes", len(at_fault[OTHER_BYTES])),
+        none("callers told what was not so in the end", len(at_fault[CONTRADICTING_ANSWER])),
+        none("difference", len(different)),
     ]
-
-
-def _none(name: str, number: int) -> Claim:
-    return Claim(name, f"{number:,}", "0", number == 0)
 
 
 if __name__ == "__main__":
