@@ -221,7 +221,7 @@ def _memory_size(built: Path) -> int:
 
 def _cold_table(starts: dict[str, cold.Times]) -> str:
     rows = [
-        "\nCold starts: a whole process, python -S, medians; CPU time, which is what an idle machine's clock shows too",
+        "\nCold starts: from the first line of code, python -S, medians; CPU, which is also an idle machine's clock",
         "  ready: import of the function, its clients, the keys parsed;  first: import and the first payment, answered",
         f"  {'':<24}{'CPU ms':>8}{'wall ms':>9}{'/ naive':>9}{'/ floor':>9}",
     ]

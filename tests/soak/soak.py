@@ -90,13 +90,13 @@ class Soak:
         deadline = time.monotonic() + SETTLED_WITHIN_S
         while time.monotonic() < deadline:
             unanswered = callers.unanswered()
-            open_rows = self._open_rows()
-            if not unanswered and not any(self._may_settle(row) for row in open_rows):
+            uncertain = [row for row in self._open_rows() if self._may_settle(row)]
+            if not unanswered and not uncertain:
                 return
-            uncertain = {*unanswered, *(row["paymentRequestId"] for row in open_rows)}
+            asked_again = {*unanswered, *(row["paymentRequestId"] for row in uncertain)}
             with ThreadPoolExecutor(self._clients) as pool:
-                list(pool.map(callers.ask_again, (fates[key] for key in sorted(uncertain))))
-            for row in open_rows:
+                list(pool.map(callers.ask_again, (fates[key] for key in sorted(asked_again))))
+            for row in uncertain:
                 self._let_time_pass(row)
             self._sweep()
             time.sleep(2)
