@@ -70,13 +70,24 @@ def suite(status: int) -> list[Claim]:
             status == 0 and not failed and not skipped,
         ),
         Claim("faults shown", f"{len(shown)}/{len(SHOWN)}", "all", shown == set(SHOWN)),
-        counted("crashPoints", "crash points of the deployed functions, each settled or alarmed", 30),
+        _crash_points(noted["crashPoints"]),
         counted("hostileWebhook", "hostile inputs to the webhook, each as stated, no 5xx", 40),
         counted("hostileApi", "hostile inputs to the API, each as stated, no 5xx", 25),
         counted("vectorsAccepted", "signature vectors accepted", 15),
         counted("vectorsRejected", "signature vectors rejected", 25),
         Claim("canaries found", f"{total('canaryHits')}", "0", bool(noted["canaryHits"]) and not total("canaryHits")),
     ]
+
+
+def _crash_points(noted: list[str]) -> Claim:
+    """`noted`: one `judged/met`, or nothing if the test failed."""
+    judged, _, met = (noted or ["0/0"])[0].partition("/")
+    return Claim(
+        "crash points of the deployed functions, each settled or alarmed",
+        f"{judged}/{met}",
+        "all, at least 30",
+        judged == met and int(met) >= 30,
+    )
 
 
 def proof(module: str) -> tuple[str | Path, ...]:

@@ -121,9 +121,11 @@ class Trials:
             if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(str(PACKAGE))
         }
         gc.freeze()
-        control = _Fork(lambda: self._first_failure([*self._items]), CONTROL_TIMEOUT_S)
-        if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
-            raise RuntimeError(f"fails in a fork without a mutant: {failed}")
+        # As many at once as later: mutants that get in each other's way would all seem to be noticed.
+        controls = [_Fork(lambda: self._first_failure([*self._items]), CONTROL_TIMEOUT_S) for _ in range(WORKERS)]
+        for control in controls:
+            if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
+                raise RuntimeError(f"fails in a fork without a mutant: {failed}")
         self._try([mutant for mutant in self._mutants if not self._reach.at_import(mutant)], self._in_session)
         return True
 
@@ -174,6 +176,9 @@ class Trials:
         return self._first_failure(tests)
 
     def _first_failure(self, tests: list[str]) -> str | None:
+        from autodebit.order_table import OrderItem  # by now the tests have imported it, with their parent's table
+
+        OrderItem.Meta.table_name = os.environ["ORDERS_TABLE"]
         for test in tests:
             item = self._items[test]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)

@@ -175,8 +175,7 @@ class OrderTable:
         return self._change(
             order,
             [OrderItem.unsent.set(True), OrderItem.openShard.remove(), OrderItem.lookAt.remove()],
-            OrderItem.sentBy == order.sent_by,
-            won=lambda stored: stored.unsent and stored.sent_by == order.sent_by,
+            OrderItem.sentBy == order.sent_by,  # holds for a repetition too, whose first answer was lost
         )
 
     def take_over_unsent(
@@ -267,11 +266,9 @@ class OrderTable:
                     f"{shard:02d}",
                     filter_condition=OrderItem.sentAt < _instant(before),
                     scan_index_forward=False,
-                    limit=most - found,
+                    limit=most - found,  # 0 asks nothing
                 ):
                     found += 1
-                if found >= most:
-                    break
         return found
 
     def _change(
