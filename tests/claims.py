@@ -25,11 +25,14 @@ def none(name: str, number: int) -> Claim:
     return Claim(name, f"{number:,}", "0", number == 0)
 
 
-def report(proof: str, claims: list[Claim], seconds: float) -> int:
-    """Print the claims, keep them where `make prove` finds them, and return the exit code: 1 if one falls short."""
+def report(proof: str, claims: list[Claim], seconds: float, *, whole: bool = True) -> int:
+    """Print the claims, keep them where `make prove` finds them, and return the exit code: 1 if one falls short.
+
+    A run that was not the whole proof is kept beside it.
+    """
     for claim in claims:
         print(claim, flush=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
     document = {"proof": proof, "seconds": round(seconds, 1), "claims": [asdict(claim) for claim in claims]}
-    (FIGURES / f"{proof}.json").write_text(json.dumps(document, indent=2) + "\n")
+    (FIGURES / f"{proof}{'' if whole else '-part'}.json").write_text(json.dumps(document, indent=2) + "\n")
     return 0 if claims and all(claim.holds for claim in claims) else 1

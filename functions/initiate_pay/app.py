@@ -65,7 +65,7 @@ class Initiator:
             # Every fault after pay was sent is dealt with where it happens: this POST sent nothing.
             report_fault(error)
             raise NotSent("order table") from error
-        if order.unsent:
+        if order.unsent and order.status is Status.INIT:
             # Another request for this payment was first, and could not send it either.
             raise NotSent("noted by another request")
         return order

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from autodebit.credentials import (
+    FAILED_READ_S,
     MAX_AGE_S,
     MIN_AGE_S,
     CredentialsStore,
@@ -362,7 +363,23 @@ def test_a_start_without_the_secret_is_no_forgery(kept: Secret) -> None:
     with pytest.raises(CredentialsUnavailable):
         store.get()
     kept.down = False
+    kept.now += FAILED_READ_S
     assert store.authenticate(MESSAGE, ONE) == "1"
+
+
+def test_whatever_comes_while_the_secret_cannot_be_had_at_all_it_is_read_once_a_second(kept: Secret) -> None:
+    kept.down, kept.now = True, 0.0
+    store = kept.store()
+    for second in range(1, 4):
+        for _ in range(100):
+            with pytest.raises(CredentialsUnavailable, match=r"^ThrottlingException$"):
+                store.authenticate(MESSAGE, TWO)
+        kept.now += FAILED_READ_S - 0.001
+        with pytest.raises(CredentialsUnavailable):
+            store.get()
+        assert kept.reads == second
+        kept.now += 0.001
+    assert FAILED_READ_S == 1
 
 
 def test_who_pasted_the_own_public_key_is_told_so() -> None:

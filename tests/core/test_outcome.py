@@ -409,6 +409,16 @@ def test_a_paymentid_disputes_none_where_none_is_stored() -> None:
     assert not disputes(order(status=Status.SUCCESS, payment_id=None), Final(Status.SUCCESS, payment_id=PAYMENT_ID))
 
 
+@pytest.mark.parametrize("read", READERS)
+def test_a_text_that_quotes_a_token_is_kept_without_it(read: Reader) -> None:
+    for token in ("28100303" * 16, "2025-abcDEF_ghij-klm", "a" * 15 + "1"):
+        text = f"paymentMethodId [{token}] is illegal, see REPEAT_REQ_INCONSISTENT and order 202611220000017"
+        kept = "paymentMethodId [***] is illegal, see REPEAT_REQ_INCONSISTENT and order 202611220000017"
+        final = read(order(), paid(result=result("S", "SUCCESS", text), paymentResultMessage=text))
+        assert isinstance(final, Final)
+        assert final.result_message == kept
+
+
 # --- Any JSON at all ---------------------------------------------------------------------------------------------
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8)

@@ -196,6 +196,19 @@ def test_every_other_field_may_be_left_out(path: str) -> None:
     assert check_pay_fields(lacking(path)) == []
 
 
+@pytest.mark.parametrize("path", ["env", "order.env"])
+def test_a_mini_programs_payment_names_the_program(path: str) -> None:
+    of_mini_app = at(f"{path}.terminalType", "MINI_APP")
+    assert check_pay_fields(of_mini_app) == []
+    del of_mini_app["appId"]
+    assert check_pay_fields(of_mini_app) == [FieldError("appId", "is required with terminalType MINI_APP")]
+    other = "order.env" if path == "env" else "env"
+    for field, named in ((f"{other}.terminalType", [f"{other}.terminalType"]), ("order.referenceOrderId", None)):
+        faulty_too = at(field, 5) | {"appId": "app"}
+        del faulty_too["appId"]
+        assert faulty(faulty_too) == (named or [field])
+
+
 @pytest.mark.parametrize("path", TEXTS)
 def test_a_text_is_a_string_and_nothing_else(path: str) -> None:
     for value in (None, True, False, 0, 1, 20, 1.5, float("nan"), 10**400, [], ["x"], {}, {"x": "y"}):

@@ -67,6 +67,19 @@ def test_after_503_another_payment_under_the_same_id_is_a_conflict(fast: Deploym
         assert fast.merchant.pay(changed).status == 409
 
 
+def test_an_order_noted_as_unsent_that_has_its_result_is_answered_200(fast: Deployment) -> None:
+    """As if a table were restored to the moment of the 503, and the notification delivered again."""
+    payment_request_id, _ = fast.pay("unsent", notify="lost")
+    fast.aws("dynamodb").update_item(
+        TableName=fast.description["ordersTable"],
+        Key={"paymentRequestId": {"S": payment_request_id}},
+        UpdateExpression="SET unsent = :true",
+        ExpressionAttributeValues={":true": {"BOOL": True}},
+    )
+    answer = fast.merchant.pay(payment(payment_request_id))
+    assert (answer.status, answer.json["status"]) == (200, "SUCCESS"), answer
+
+
 @pytest.mark.fault("F05", "F31")
 def test_after_503_the_request_sent_32_times_at_once_pays_once(fast: Deployment) -> None:
     request = payment(new_id("unsent"))

@@ -9,8 +9,10 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.called = False
 
     def __call__(self, function: Any, *arguments: Any, **named: Any) -> Any:
+        self.called = True
         started = time.thread_time()
         try:
             return function(*arguments, **named)

@@ -48,6 +48,8 @@ class Worker:
             self.target.check(timed, data)
         except Exception:
             self._end(data, traceback.format_exc())
+        if not timed.called:
+            return  # not every input makes a document
         self.executed += 1
         heapq.heappush(self.slowest, (timed.seconds, self.executed, data))
         if len(self.slowest) > KEPT:

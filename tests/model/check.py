@@ -242,9 +242,9 @@ def main() -> int:
     if tried:
         refuted = sum(found.ok for found in tried)
         proved.append(
-            Proved("broken designs refuted", f"{refuted}/{len(tried)}", "all, at least 10", refuted == len(tried))
+            Proved("broken designs refuted", f"{refuted}/{len(tried)}", "all, at least 10", refuted == len(tried) >= 10)
         )
-    return report("model", proved, time.monotonic() - began)
+    return report("model", proved, time.monotonic() - began, whole=not options.names)
 
 
 if __name__ == "__main__":

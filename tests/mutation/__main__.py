@@ -58,7 +58,7 @@ def main(modules: list[str]) -> int:
         none("survivors without a reason", len(names - reasons.keys())),
         none("listed survivors that are gone from the code", len(gone)),
     ]
-    return report("mutation", claims, time.monotonic() - begun)
+    return report("mutation", claims, time.monotonic() - begun, whole=not modules)
 
 
 def of(module: str) -> list[Mutant]:

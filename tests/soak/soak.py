@@ -85,7 +85,8 @@ class Soak:
     def _settle(self, callers: Callers, fates: dict[str, Fate]) -> None:
         """Without faults, until each order is final or nothing is to be known of it; one that is neither is lost.
 
-        As README has it, callers who were not told a result send the same request again.
+        As README has it, callers who were not answered send the same request again, and for an order that nobody could
+        send so must the others. Whatever else is open comes right by itself.
         """
         deadline = time.monotonic() + SETTLED_WITHIN_S
         while time.monotonic() < deadline:
@@ -93,7 +94,8 @@ class Soak:
             uncertain = [row for row in self._open_rows() if self._may_settle(row)]
             if not unanswered and not uncertain:
                 return
-            asked_again = {*unanswered, *(row["paymentRequestId"] for row in uncertain)}
+            unsent = (row["paymentRequestId"] for row in uncertain if row.get("unsent"))
+            asked_again = {*unanswered, *unsent}
             with ThreadPoolExecutor(self._clients) as pool:
                 list(pool.map(callers.ask_again, (fates[key] for key in sorted(asked_again))))
             for row in uncertain:

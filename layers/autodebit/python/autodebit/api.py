@@ -30,7 +30,11 @@ PROBLEMS: dict[type[AutodebitError], tuple[int, str, str]] = {
         "Amount, currency, payment method or order differ from the first request. Use a new paymentRequestId.",
     ),
     OrderNotFound: (404, "There is no such order", "No payment was requested under this paymentRequestId."),
-    NotSent: (503, "Nothing was sent to Alipay", "The same request may be sent again."),
+    NotSent: (
+        503,
+        "Nothing was sent to Alipay",
+        "This request sent nothing; an earlier one for the payment may have. Send it again, paymentRequestId and all.",
+    ),
 }
 
 

@@ -27,6 +27,9 @@ MAX_AGE_S = 300
 MIN_AGE_S = 60
 """A message that does not verify may mean a new key; however many come, they cause one read in this time."""
 
+FAILED_READ_S = 1
+"""So long a failed read stands for the next ones, when nothing is cached: strangers may call the webhook then too."""
+
 _TOKEN = re.compile(r"[!-+\--~]+")
 """Printable ASCII but the comma, which separates the pairs of a Signature header."""
 
@@ -68,13 +71,17 @@ class CredentialsStore:
         self._read_secret = read_secret
         self._clock = clock
         self._credentials: Credentials | None = None
+        self._failure: str | None = None
         self._tried_at = 0.0
 
     def get(self) -> Credentials:
         """The credentials. Raises CredentialsUnavailable only when there are none from before."""
-        if self._credentials is None or self._clock() - self._tried_at >= MAX_AGE_S:
+        age_s = self._clock() - self._tried_at
+        if self._credentials is None:
+            if self._failure and age_s < FAILED_READ_S:
+                raise CredentialsUnavailable(self._failure)
             return self._read()
-        return self._credentials
+        return self._read() if age_s >= MAX_AGE_S else self._credentials
 
     def authenticate(self, message: SignedMessage, signature_header: str) -> str:
         """The key version under which `message` proves to be Alipay's to us.
@@ -106,8 +113,9 @@ class CredentialsStore:
         """Replace the cache; when the secret cannot be had, what is cached goes on being used."""
         try:
             credentials = parse_credentials(self._read_secret())
-        except CredentialsUnavailable:
+        except CredentialsUnavailable as error:
             if self._credentials is None:
+                self._failure = error.reason
                 raise
             credentials = self._credentials
         finally:

@@ -4,6 +4,7 @@ One reader for each witness. They know no clock, no network and no table; whethe
 before (`signature`), whether it may change the order is decided after (`order_table`, by the INIT guard).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +139,14 @@ def _final(status: Status, message: dict[str, Any], code: str | None, text: str 
     return Final(
         status,
         result_code=code[:64] if code else None,
-        result_message=text[:256] if text else None,
+        result_message=_TOKEN.sub("***", text[:256]) if text else None,
         payment_id=_short(text_at(message, "paymentId")),
         payment_time=_short(text_at(message, "paymentTime")) if status is Status.SUCCESS else None,
     )
+
+
+_TOKEN = re.compile(r"(?=[\w-]*\d)[\w-]{16,}")
+"""Whatever looks like an access token, should a message ever quote what it complains of: it would be kept and shown."""
 
 
 def _short(text: str | None) -> str | None:

@@ -190,6 +190,8 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
             errors += _check_currency_rules(request["paymentAmount"])
         if "paymentExpiryTime" not in at_fault:
             errors += _check_calendar(request.get("paymentExpiryTime"))
+        if not at_fault & {"order", "env", "appId"}:
+            errors += _check_mini_app(request)
     return errors[:MOST_ERRORS]
 
 
@@ -249,6 +251,14 @@ def _check_currency_rules(amount: dict[str, str]) -> list[FieldError]:
     if amount["currency"] == "IDR" and not amount["value"].endswith("00"):
         return [FieldError("paymentAmount.value", "must be a multiple of 100 in IDR: 300 rupiah are 30000")]
     return []
+
+
+def _check_mini_app(request: dict[str, Any]) -> list[FieldError]:
+    """A mini program's payment names the program. https://docs.antom.com/ac/ams/payment_agreement"""
+    envs = (request.get("env"), request["order"].get("env"))
+    if "appId" in request or not any(env and env["terminalType"] == "MINI_APP" for env in envs):
+        return []
+    return [FieldError("appId", "is required with terminalType MINI_APP")]
 
 
 def _check_calendar(payment_expiry_time: str | None) -> list[FieldError]:
