@@ -190,7 +190,7 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
             errors += _check_currency_rules(request["paymentAmount"])
         if "paymentExpiryTime" not in at_fault:
             errors += _check_calendar(request.get("paymentExpiryTime"))
-        if not at_fault & {"order", "env", "appId"}:
+        if not at_fault & {"order", "env"}:
             errors += _check_mini_app(request)
     return errors[:MOST_ERRORS]
 
