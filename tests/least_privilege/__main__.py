@@ -88,6 +88,7 @@ def is_needed(here: Deployment, name: str, loss: AbstractContextManager[None], f
     """Whether some flow fails during the loss, and passes again after it."""
     with loss:
         fails = first_failing(here, flows)
+    time.sleep(1)  # so long a read of the secret that failed stands
     still = first_failing(here, [fails[0]]) if fails else None
     print(f"  without {name}: {named(fails) if fails else 'EVERY FLOW PASSES'}", flush=True)
     if still:
