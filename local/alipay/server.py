@@ -21,8 +21,8 @@ GET  /_sim/notifications     {"notifications": [...]}: at, attempt, lost, status
 GET  /_sim/events?since=N    {"events": [...], "next": N}: seq, at, event, paymentRequestId; 10,000 at most
 POST /_sim/notify            {"paymentRequestId": ID, ...MESSAGE} -> {"status", "body", "acknowledged"}
 POST /_sim/dark              {"on": true}: calls are cut and notifications lost, until {"on": false}
-POST /_sim/refuse            {"seconds": S}: connections are refused for so long; those that stand end
-                             with their next answer
+POST /_sim/refuse            {"seconds": S}: connections are refused for so long; those of the wallet
+                             API that stand end with their next answer
 POST /_sim/reset             forget everything
 
 PLAN, every field optional:
@@ -151,8 +151,8 @@ class Handler(BaseHTTPRequestHandler):
             self._control(body)
         else:
             self._wallet_api(body)
-        if self.server.closed_for_s:
-            self.close_connection = True
+            if self.server.closed_for_s:
+                self.close_connection = True
 
     def _read_body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
