@@ -7,7 +7,8 @@ all at once: if a flow noticed, it would not belong there.
 """
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from botocore.exceptions import ClientError
 
@@ -74,9 +75,19 @@ def main() -> int:
 
 
 def permission_is_needed(here: Deployment, permission: Permission) -> bool:
+    loss = without(here.aws, permission)
     if permission.action == "secretsmanager:GetSecretValue":  # a process that has read it needs no permission to
         here.functions.kill(permission.policy.role.removesuffix("Role"))
-    return is_needed(here, str(permission), without(here.aws, permission), FLOWS)
+        loss = and_a_second(loss)
+    return is_needed(here, str(permission), loss, FLOWS)
+
+
+@contextmanager
+def and_a_second(loss: AbstractContextManager[None]) -> Iterator[None]:
+    """The loss, and as long after it as a read of the secret that failed stands."""
+    with loss:
+        yield
+    time.sleep(1)
 
 
 def invocation_is_needed(here: Deployment, invocation: Invocation) -> bool:
@@ -88,7 +99,6 @@ def is_needed(here: Deployment, name: str, loss: AbstractContextManager[None], f
     """Whether some flow fails during the loss, and passes again after it."""
     with loss:
         fails = first_failing(here, flows)
-    time.sleep(1)  # so long a read of the secret that failed stands
     still = first_failing(here, [fails[0]]) if fails else None
     print(f"  without {name}: {named(fails) if fails else 'EVERY FLOW PASSES'}", flush=True)
     if still:

@@ -77,11 +77,11 @@ class CredentialsStore:
     def get(self) -> Credentials:
         """The credentials. Raises CredentialsUnavailable only when there are none from before."""
         age_s = self._clock() - self._tried_at
-        if self._credentials is None:
-            if self._failure and age_s < FAILED_READ_S:
-                raise CredentialsUnavailable(self._failure)
-            return self._read()
-        return self._read() if age_s >= MAX_AGE_S else self._credentials
+        if self._credentials is not None and age_s < MAX_AGE_S:
+            return self._credentials
+        if self._failure and age_s < FAILED_READ_S:
+            raise CredentialsUnavailable(self._failure)
+        return self._read()
 
     def authenticate(self, message: SignedMessage, signature_header: str) -> str:
         """The key version under which `message` proves to be Alipay's to us.

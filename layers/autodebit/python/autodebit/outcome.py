@@ -46,6 +46,10 @@ https://docs.antom.com/ac/ams/idempotency
 """
 
 
+_TOKEN = re.compile(r"(?=[\w-]*\d)[\w-]{16,}")
+"""Whatever looks like an access token, should a message ever quote what it complains of: it would be kept and shown."""
+
+
 def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Reading:
     """What the answer of `pay` says. `first_call`: no earlier `pay` for this order is unaccounted for.
 
@@ -143,10 +147,6 @@ def _final(status: Status, message: dict[str, Any], code: str | None, text: str 
         payment_id=_short(text_at(message, "paymentId")),
         payment_time=_short(text_at(message, "paymentTime")) if status is Status.SUCCESS else None,
     )
-
-
-_TOKEN = re.compile(r"(?=[\w-]*\d)[\w-]{16,}")
-"""Whatever looks like an access token, should a message ever quote what it complains of: it would be kept and shown."""
 
 
 def _short(text: str | None) -> str | None:
