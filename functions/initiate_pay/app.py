@@ -103,6 +103,7 @@ class Initiator:
                 status=Status.INIT,
                 amount=request.amount,
                 reference_order_id=request.reference_order_id,
+                merchant_account_id=request.merchant_account_id,
                 created_at=now,
                 payment_expiry_time=payment_expiry_time,
                 fingerprint=request.fingerprint(),

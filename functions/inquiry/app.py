@@ -54,7 +54,7 @@ class Inquirer:
     def _inquire(self, order: Order) -> Reading:
         """What inquiryPayment says; a call that fails says nothing about the payment."""
         try:
-            return read_inquiry(order, self._gateway.inquire(order.payment_request_id))
+            return read_inquiry(order, self._gateway.inquire(order))
         except GatewayError as error:
             telemetry.call_failed("inquiryPayment", error)
             return Open(f"inquiry without answer: {error.reason}")

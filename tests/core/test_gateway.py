@@ -12,7 +12,7 @@ from autodebit.gateway import SHORTEST_CALL_S, TIMEOUT_S, AlipayGateway
 from autodebit.signature import SignedMessage, sign, verify
 
 from .peer import Call, Peer
-from .samples import CLIENT_ID, ID, body, paid, private_key, public_key, result, secret
+from .samples import CLIENT_ID, ID, body, order, paid, private_key, public_key, result, secret
 
 TIME = "2026-11-22T17:30:02+08:00"
 ANSWER = body(paid())
@@ -65,7 +65,7 @@ def test_a_call_is_signed_over_its_path_time_and_bytes(peer: Peer, client_id: st
     text = '{"orderDescription":"電影"}'.encode()
     before = time.time()
     assert gateway.pay(text, soon()) == paid()
-    assert gateway.inquire(ID) == paid()
+    assert gateway.inquire(order()) == paid()
     pay, inquiry = peer.calls
     assert (pay.path, inquiry.path) == (f"{prefix}payments/pay", f"{prefix}payments/inquiryPayment")
     assert (pay.body, inquiry.body) == (text, body({"paymentRequestId": ID}).replace(b" ", b""))
@@ -85,7 +85,7 @@ def test_a_call_of_inquirypayment_has_the_documented_ten_seconds() -> None:
 def test_calls_share_one_connection(peer: Peer) -> None:
     gateway = AlipayGateway(peer.url, store())
     for _ in range(3):
-        gateway.inquire(ID)
+        gateway.inquire(order())
     assert (peer.connections, len(peer.calls)) == (1, 3)
 
 
@@ -119,7 +119,7 @@ def test_a_call_ends_by_its_deadline_and_in_ten_seconds_at_most(peer: Peer, monk
     for call in (
         lambda: gateway.pay(b"{}", soon(4)),
         lambda: gateway.pay(b"{}", soon(99)),
-        lambda: gateway.inquire(ID),
+        lambda: gateway.inquire(order()),
     ):
         with pytest.raises(OutcomeUnknown):
             call()

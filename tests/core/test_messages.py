@@ -21,7 +21,7 @@ from autodebit.order import Amount
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .samples import ID, NOW, TOKEN, body, full_request, paid, request, result, without
+from .samples import ID, NOW, TOKEN, body, full_request, order, paid, request, result, without
 
 NOTIFY_URL = "https://pay.example.com/v1/notifications/payment"
 
@@ -191,8 +191,9 @@ def test_the_ends_of_time_are_outside_the_window(text: str) -> None:
 def test_an_expiry_that_is_no_date_is_refused_alone_and_beside_other_faults() -> None:
     impossible = "2026-13-01T00:00:00Z"
     assert [field for field, _ in faults(body(request(paymentExpiryTime=impossible)))] == ["paymentExpiryTime"]
-    named = [field for field, _ in faults(body(request(paymentExpiryTime=impossible, appId=5)))]
-    assert sorted(named) == ["appId", "paymentExpiryTime"]
+    for beside in ("appId", "paymentExpiryTime.x", "paymentExpiryTime[0]", "paymentExpiryTime."):
+        named = [field for field, _ in faults(body(request(paymentExpiryTime=impossible) | {beside: 5}))]
+        assert sorted(named) == sorted([beside, "paymentExpiryTime"])
 
 
 @pytest.mark.parametrize("expiry", ["2026-13-01T00:00:00Z", "soon", 5, None, [], {}, True])
@@ -380,7 +381,18 @@ def test_the_token_is_not_in_the_fingerprint_and_changes_it() -> None:
 
 
 def test_an_inquiry_names_the_merchants_id() -> None:
-    assert inquiry_body(ID) == b'{"paymentRequestId":"ord-20261122-000017"}'
+    assert inquiry_body(order()) == b'{"paymentRequestId":"ord-20261122-000017"}'
+
+
+def test_an_inquiry_names_the_account_that_pay_named() -> None:
+    read = parsed(request(merchantAccountId="shop-7"))
+    text = inquiry_body(order(merchant_account_id=read.merchant_account_id))
+    assert text == b'{"merchantAccountId":"shop-7","paymentRequestId":"ord-20261122-000017"}'
+
+
+@pytest.mark.parametrize("fields", [{}, {"merchantAccountId": ""}])
+def test_a_pay_without_an_account_is_inquired_without_one(fields: dict[str, str]) -> None:
+    assert parsed(request(**fields)).merchant_account_id is None
 
 
 def test_an_answer_is_read_whole() -> None:

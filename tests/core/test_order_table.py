@@ -87,7 +87,11 @@ def test_an_order_is_opened_as_one_row_that_the_sweep_can_see(rows: Any) -> None
 
 
 def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
-    given = order(created_at=NOW + timedelta(milliseconds=1), sent_at=NOW + timedelta(milliseconds=999))
+    given = order(
+        created_at=NOW + timedelta(milliseconds=1),
+        sent_at=NOW + timedelta(milliseconds=999),
+        merchant_account_id="shop-7",
+    )
     TABLE.open(given)
     assert TABLE.get(ID) == given
 

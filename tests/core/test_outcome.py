@@ -411,7 +411,7 @@ def test_a_paymentid_disputes_none_where_none_is_stored() -> None:
 
 @pytest.mark.parametrize("read", READERS)
 def test_a_text_that_quotes_a_token_is_kept_without_it(read: Reader) -> None:
-    for token in ("28100303" * 16, "2025-abcDEF_ghij-klm", "a" * 15 + "1", "1" + "a" * 15):
+    for token in ("28100303" * 16, "2025-abcDEF_ghij-klm", "a" * 15 + "1", "1" + "a" * 15, "ab.cd/ef+gh=ij~k2-_"):
         text = f"paymentMethodId [{token}] is illegal, see REPEAT_REQ_INCONSISTENT and order 202611220000017"
         kept = "paymentMethodId [***] is illegal, see REPEAT_REQ_INCONSISTENT and order 202611220000017"
         final = read(order(), paid(result=result("S", "SUCCESS", text), paymentResultMessage=text))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from . import alarms, books
+from .merchant import new_id, payment
 from .real_time import INQUIRY_FAILS, KNOWN_AFTER_S, RealTime
 from .schedule import FIRST_MINUTE, SCHEDULE
 from .stacks import Deployment
@@ -44,6 +45,14 @@ def test_in_the_first_minute_inquiries_come_when_the_schedule_says(real_time: Re
             assert abs(at - started - due_s) <= tolerance(due_s), f"{at - started:.3f} s instead of {due_s}"
         books.agree(here, payment_request_id)
     print(f"  inquiries late by {sorted(late)[len(late) // 2] * 1000:.0f} ms, at worst {max(late) * 1000:.0f} ms")
+
+
+def test_an_inquiry_names_the_account_that_pay_named(fast: Deployment) -> None:
+    payment_request_id = fast.alipay.plan(new_id("account"), pay=["U"], **books.PAID_IN_SILENCE)
+    fast.merchant.pay(payment(payment_request_id, merchantAccountId="shop-7"))
+    assert fast.seen.settled(payment_request_id)["settledBy"] == "inquiry"
+    for call in fast.alipay.calls(payment_request_id, "inquiryPayment"):
+        assert call["body"] == {"paymentRequestId": payment_request_id, "merchantAccountId": "shop-7"}
 
 
 @pytest.mark.fault("F19")

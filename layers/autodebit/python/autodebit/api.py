@@ -27,7 +27,7 @@ PROBLEMS: dict[type[AutodebitError], tuple[int, str, str]] = {
     PaymentConflict: (
         409,
         "This paymentRequestId stands for another payment",
-        "Amount, currency, payment method or order differ from the first request. Use a new paymentRequestId.",
+        "More than paymentExpiryTime and env differs from the first request. Use a new paymentRequestId.",
     ),
     OrderNotFound: (404, "There is no such order", "No payment was requested under this paymentRequestId."),
     NotSent: (

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from autodebit.credentials import CredentialsStore
 from autodebit.errors import AnswerRefused, NotSent, SignatureInvalid
 from autodebit.messages import JsonInvalid, inquiry_body, parse_answer, parse_object, text_at
+from autodebit.order import Order
 from autodebit.signature import SignedMessage, sign
 from autodebit.transport import Transport
 
@@ -44,9 +45,9 @@ class AlipayGateway:
         """
         return self._call("payments/pay", body, deadline)
 
-    def inquire(self, payment_request_id: str) -> dict[str, Any]:
+    def inquire(self, order: Order) -> dict[str, Any]:
         """The authentic answer to one call of inquiryPayment. Raises as pay does."""
-        return self._call("payments/inquiryPayment", inquiry_body(payment_request_id))
+        return self._call("payments/inquiryPayment", inquiry_body(order))
 
     def _call(self, endpoint: str, body: bytes, deadline: float = math.inf) -> dict[str, Any]:
         credentials = self._credentials.get()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autodebit.errors import FieldError, NotificationMalformed, OutcomeUnknown, RequestInvalid
-from autodebit.order import Amount, utc_text
+from autodebit.order import Amount, Order, utc_text
 from autodebit.pay_fields import MOST_ERRORS, check_pay_fields
 
 PRODUCT_CODE = "AGREEMENT_PAYMENT"
@@ -42,6 +42,10 @@ class PayRequest:
     @property
     def reference_order_id(self) -> str:
         return str(self.fields["order"]["referenceOrderId"])
+
+    @property
+    def merchant_account_id(self) -> str | None:
+        return self.fields.get("merchantAccountId") or None
 
     @property
     def amount(self) -> Amount:
@@ -101,9 +105,13 @@ def _expiry_fault(text: str | None, now: datetime) -> FieldError | None:
     )
 
 
-def inquiry_body(payment_request_id: str) -> bytes:
-    """The body of inquiryPayment; the merchant's id is the one that is always known."""
-    return _canonical({"paymentRequestId": payment_request_id})
+def inquiry_body(order: Order) -> bytes:
+    """The body of inquiryPayment; the merchant's id is the one that is always known.
+
+    Where one client id serves several accounts, the account is named too: https://docs.antom.com/ac/ams/paymentri_online
+    """
+    account = {} if order.merchant_account_id is None else {"merchantAccountId": order.merchant_account_id}
+    return _canonical({"paymentRequestId": order.payment_request_id} | account)
 
 
 def parse_answer(body: bytes) -> dict[str, Any]:

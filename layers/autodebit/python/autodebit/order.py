@@ -39,6 +39,8 @@ class Order:
     status: Status
     amount: Amount
     reference_order_id: str
+    merchant_account_id: str | None = None
+    """Which of the merchant's accounts; inquiries name it as `pay` did."""
     created_at: datetime
     payment_expiry_time: str
 

@@ -66,6 +66,7 @@ class OrderItem(Model):
     currency = UnicodeAttribute()
     amountValue = UnicodeAttribute()
     referenceOrderId = UnicodeAttribute()
+    merchantAccountId = UnicodeAttribute(null=True)
     createdAt = UnicodeAttribute()
     paymentExpiryTime = UnicodeAttribute()
 
@@ -122,6 +123,7 @@ class OrderTable:
             currency=order.amount.currency,
             amountValue=order.amount.value,
             referenceOrderId=order.reference_order_id,
+            merchantAccountId=order.merchant_account_id,
             createdAt=_instant(order.created_at),
             paymentExpiryTime=order.payment_expiry_time,
             fingerprint=order.fingerprint,
@@ -329,6 +331,7 @@ def _order(item: OrderItem) -> Order:
         status=Status(item.status),
         amount=Amount(item.currency, item.amountValue),
         reference_order_id=item.referenceOrderId,
+        merchant_account_id=item.merchantAccountId,
         created_at=datetime.fromisoformat(item.createdAt),
         payment_expiry_time=item.paymentExpiryTime,
         fingerprint=item.fingerprint,

@@ -46,7 +46,7 @@ https://docs.antom.com/ac/ams/idempotency
 """
 
 
-_TOKEN = re.compile(r"(?=[\w-]*\d)[\w-]{16,}")
+_TOKEN = re.compile(r"(?=[\w.+/=~-]*\d)[\w.+/=~-]{16,}")
 """Whatever looks like an access token, should a message ever quote what it complains of: it would be kept and shown."""
 
 
