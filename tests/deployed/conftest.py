@@ -30,11 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Each fault that a test shows is a property of its report, once the test and its teardown have passed."""
+    """Each fault that a test is about is a property of its report: shown, if the test and its teardown have passed."""
     report = yield
     item.stash[_PASSED] = item.stash.get(_PASSED, True) and report.passed
-    if report.when == "teardown" and item.stash[_PASSED]:
-        report.user_properties += [("fault", fault) for mark in item.iter_markers("fault") for fault in mark.args]
+    if report.when == "teardown":
+        name = "fault" if item.stash[_PASSED] else "faultNotShown"
+        report.user_properties += [(name, fault) for mark in item.iter_markers("fault") for fault in mark.args]
     return report
 
 

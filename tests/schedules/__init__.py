@@ -19,9 +19,11 @@ and sweep must then settle what Alipay knows, or have called a person.
 
 Which schedules count as one. What an invocation does next depends on what it was told alone, so that two schedules
 after which the row, Alipay, the executions and all that each running invocation was told are the same have one future
-(states are told apart by a hash of 64 bits). And an effect comes out the same whether others come before it or after
-when it is an answer, the first read of an invocation, or a table call that can no longer change a settled order; a
-crash is taken at once after the effect before it. Of such orders one is followed.
+(states are told apart by a hash of 64 bits). And of some orders one is followed. An answer, and a table call that can
+no longer change a settled order, come out the same whether others come before or after. An invocation that is to read
+the row first begins when it reads: had it begun before, it would have done nothing else meanwhile, and where its
+beginning lets time pass or its message would be another one, that is a decision of its own. A crash is taken at once
+after the effect before it.
 
 What an exhaustive search follows was run once for every such position and is remembered; the schedules that are
 executed run the handlers from the start, and so does every schedule that shows a bug.

@@ -4,7 +4,8 @@ import argparse
 import gc
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache
 from typing import NamedTuple
 
@@ -46,9 +47,14 @@ def main() -> int:
         return replay(options.replay)
     begun = time.monotonic()
     scale = QUICK if options.quick else WHOLE
+    bugs = BUGS if options.bugs else scale.bugs
     with ProcessPoolExecutor(CORES) as pool:
-        claims = [] if options.bugs else [*_exhausted(pool, scale), _executed(pool, scale)]
-        claims.append(_found(pool, BUGS if options.bugs else scale.bugs))
+        # All of it is handed over at once: beside the longest search, which begins first, the rest is done.
+        searches = {} if options.bugs else {pool.submit(_exhaust, bounds): bounds for bounds in scale.exhausted}
+        executions = [] if options.bugs else pool.map(_execute, range(scale.executed // CHUNK))
+        found = pool.map(find, bugs)
+        claims = [] if options.bugs else [*_exhausted(searches), _executed(executions, scale)]
+        claims.append(_found(found, bugs))
     if not options.bugs:
         claims.append(_agrees(scale))
     return report("schedules", claims, time.monotonic() - begun, whole=scale is WHOLE and not options.bugs)
@@ -76,12 +82,12 @@ def _exhaust(bounds: Bounds) -> Search:
     return exhaust(shipped(), bounds)
 
 
-def _exhausted(pool: ProcessPoolExecutor, scale: Scale) -> list[Claim]:
+def _exhausted(searches: dict[Future[Search], Bounds]) -> list[Claim]:
     """Each of the bounds, exhausted up to equivalence; the pairs are one claim."""
-    found = {}
-    for bounds, search in zip(scale.exhausted, pool.map(_exhaust, scale.exhausted), strict=True):
-        found[bounds] = search
-        print(f"  {_words(bounds)}: {_figure([search])}{f', {search.broken}' if search.broken else ''}", flush=True)
+    for future in as_completed(searches):
+        words, search = _words(searches[future]), future.result()
+        print(f"  {words}: {_figure([search])}{f', {search.broken}' if search.broken else ''}", flush=True)
+    found = {bounds: future.result() for future, bounds in searches.items()}
     pairs = [search for bounds, search in found.items() if bounds in PAIRS]
     others = {_words(bounds): [search] for bounds, search in found.items() if bounds not in PAIRS}
     return [
@@ -111,11 +117,11 @@ def _execute(seed: int) -> tuple[set[str], Broken | None]:
     return execute_some(shipped(), ALL, seed, CHUNK)
 
 
-def _executed(pool: ProcessPoolExecutor, scale: Scale) -> Claim:
+def _executed(executions: Iterable[tuple[set[str], Broken | None]], scale: Scale) -> Claim:
     """Schedules by chance, executed from start to end."""
     distinct: set[str] = set()
     broken, begun = None, time.monotonic()
-    for done, (digests, found) in enumerate(pool.map(_execute, range(scale.executed // CHUNK)), 1):
+    for done, (digests, found) in enumerate(executions, 1):
         distinct |= digests
         broken = broken or found
         if found:
@@ -127,10 +133,10 @@ def _executed(pool: ProcessPoolExecutor, scale: Scale) -> Claim:
     return Claim(f"executed schedules of {_words(ALL)}", figure, bar, not broken)
 
 
-def _found(pool: ProcessPoolExecutor, bugs: list[Bug]) -> Claim:
+def _found(searches: Iterable[Broken | None], bugs: list[Bug]) -> Claim:
     """Each seeded bug, by the rule it breaks."""
     caught = 0
-    for bug, broken in zip(bugs, pool.map(find, bugs), strict=True):
+    for bug, broken in zip(bugs, searches, strict=True):
         caught += broken is not None
         print(f"  {bug.name}: {broken or 'NOT FOUND'}", flush=True)
     return Claim("seeded bugs caught", f"{caught}/{len(bugs)}", f"{len(bugs)}/{len(bugs)}", caught == len(bugs))

@@ -25,8 +25,8 @@ DELAY_S = 31
 _LOOK = json.loads((FUNCTIONS / "polling.asl.json").read_text("utf-8"))["States"]["Look"]
 _RETRY = next(retry for retry in _LOOK["Retry"] if retry["ErrorEquals"] == ["States.ALL"])
 
-CALLS_A_PERSON = {"PollingSpent", "OrdersInitTooLong", "ExecutionsFailed"}
-"""The alarms for an order that stays INIT; ExecutionsFailed is Step Functions' own metric."""
+CALLS_A_PERSON = {"OrdersInitTooLong", "ExecutionsFailed"}
+"""The metrics of the alarms for an order that stays INIT; ExecutionsFailed is Step Functions' own metric."""
 
 
 class Violation(AssertionError):
@@ -70,13 +70,15 @@ class Invocation(NamedTuple):
     place: Place
     about: str
     fresh: bool = True
-    """It has done nothing yet."""
+    """It has done nothing yet, and no time passed for it to begin."""
     repeats: bool = False
     """Its effect was done and the answer lost: what it does next is the SDK's repetition."""
     sent: bool = False
     """A pay of its own has left."""
     doubts: bool = False
     """The table has failed it: it may not know of a write of its own."""
+    other: bool = False
+    """It has heard of another amount, and will keep that with the order."""
 
 
 class Execution(NamedTuple):
@@ -86,6 +88,7 @@ class Execution(NamedTuple):
     status: str
     due: int
     message: str
+    started_with: str
     failures: int = 0
 
 
@@ -148,6 +151,8 @@ class World:
             yield "+initiate"
         if may["notify"] and state.payment:
             yield "+notify"
+            if state.payment != "U":
+                yield "+notify:pending"  # it was on its way before the result
         if may["notify"] and faults and state.row:
             yield "+notify:forged"
             if state.payment:
@@ -195,6 +200,7 @@ class World:
 
     def _begin(self, state: State, what: str, verdict: str) -> State:
         kind, _, about = what.partition(" ")
+        clock = state.clock
         index = KINDS.index(kind)
         begun = tuple(count + (place == index) for place, count in enumerate(state.begun))
         state = state._replace(begun=begun, faults=state.faults + is_fault(f"+{what}:{verdict}"))
@@ -210,7 +216,9 @@ class World:
             state = state._replace(clock=max(state.clock, execution.due))
         name = f"{kind}{begun[index]}"
         place = self._start(kind, name, event, state.clock)
-        begun_now = Invocation(name, kind, state.clock, place, about)
+        begun_now = Invocation(
+            name, kind, state.clock, place, about, fresh=state.clock == clock, other=about in _OTHERS
+        )
         state = state._replace(running=(*state.running, begun_now))
         return _ended_by_time(state if self.bounds.switches < 0 else state._replace(last=name))
 
@@ -252,7 +260,7 @@ class World:
 
 def is_fault(decision: str) -> bool:
     """Whether a decision uses up one of the faults."""
-    return decision.partition(":")[2] not in ("", "S", "F", "U", "refused")
+    return decision.partition(":")[2] not in ("", "S", "F", "U", "refused", "pending", "changed")
 
 
 # --- Decisions about one effect --------------------------------------------------------------------------------------
@@ -266,10 +274,9 @@ def _commutes(state: State, faults: int) -> Invocation | None:
             return invocation
         if invocation.fresh and invocation.kind != "initiate":
             return invocation
-        if effect.kind == "table" and not faults and _is_final(state.row):
-            told = any(other.about in ("other", "opposite") for other in state.running)
-            if not told and _in_table(state.row, effect)[0] == state.row:
-                return invocation
+        settled = _is_final(state.row) and not faults and not any(running.other for running in state.running)
+        if settled and effect.kind == "table" and _in_table(state.row, effect)[0] == state.row:
+            return invocation
     return None
 
 
@@ -296,7 +303,7 @@ def _verdicts(state: State, invocation: Invocation, faults: int) -> list[str]:
 
 def _of_table(state: State, invocation: Invocation, effect: Effect) -> tuple[list[str], list[str]]:
     if _in_table(state.row, effect)[0] == state.row:
-        return [""], [":throttled"]
+        return [""], [":timeout"]  # refused or not answered is the same to whoever only read
     return [""], [":timeout", ":throttled"] if invocation.repeats else [":lost", ":timeout", ":throttled"]
 
 
@@ -315,8 +322,15 @@ def _of_alipay(state: State, invocation: Invocation, effect: Effect) -> tuple[li
 
 
 def _of_states(state: State, invocation: Invocation, effect: Effect) -> tuple[list[str], list[str]]:
-    return [""], [":throttled"] + [":timeout"] * (effect.operation == "StartExecution")
+    if effect.operation != "StartExecution":
+        return [""], [":throttled"]
+    name = json.loads(effect.arguments)["name"]
+    polls = any(execution.name == name and execution.status == "RUNNING" for execution in state.executions)
+    return ["", ":changed"] if polls else [""], [":throttled", ":timeout"]
 
+
+_OTHERS = ("other", "opposite")
+"""Messages that contradict the order."""
 
 _OTHER_FAULTS = (":throttled", ":busy", ":forged", ":other", ":unsent")
 """What is neither a crash nor a lost answer."""
@@ -353,6 +367,8 @@ def _notification(state: State, verdict: str) -> str:
         return alipay.notification("F" if state.payment == "S" else "S", forged=True)
     if verdict == "other":
         return alipay.notification("S", other=True)
+    if verdict == "pending":
+        return alipay.notification("U")
     if verdict == "opposite":
         return alipay.notification("F" if state.payment == "S" else "S")
     assert state.payment
@@ -435,7 +451,7 @@ def _call_alipay(state: State, invocation: Invocation, effect: Effect, verdict: 
     if effect.operation == alipay.INQUIRY:
         if verdict == "timeout":
             return _told(state._replace(clock=state.clock + int(call["timeout"])), invocation, "timeout")
-        return _told(state, invocation, "answer", _inquiry_answer(state.payment, verdict))
+        return _told(state, invocation, "answer", _inquiry_answer(state.payment, verdict), other=verdict in _OTHERS)
     _check_pay(state, call["body"])
     state = state._replace(body=call["body"])
     if verdict.startswith("lost") or verdict == "late":
@@ -447,7 +463,7 @@ def _call_alipay(state: State, invocation: Invocation, effect: Effect, verdict: 
     other = verdict == "other"
     state = _arrived(state, "S" if other else verdict)
     said = "refused" if verdict == "refused" else state.payment or "closed"
-    return _told(state, invocation, "answer", alipay.pay_answer(said, other=other), sent=True)
+    return _told(state, invocation, "answer", alipay.pay_answer(said, other=other), sent=True, other=other)
 
 
 def _arrived(state: State, decides: str) -> State:
@@ -477,6 +493,8 @@ def _use_states(state: State, invocation: Invocation, effect: Effect, verdict: s
         if found is None:
             return _told(state, invocation, "ExecutionDoesNotExist")
         return _told(state, invocation, "answer", json.dumps({"status": found}))
+    if verdict == "changed":  # the schedule has, since that execution was started: its input is another
+        return _told(state, invocation, "ExecutionAlreadyExists")
     state, how = _started(state, arguments["name"], arguments["input"])
     return _told(state, invocation, "timeout" if verdict == "timeout" else how)
 
@@ -488,11 +506,11 @@ def _started(state: State, name: str, message: str) -> tuple[State, str]:
     """
     for execution in state.executions:
         if execution.name == name:
-            same = execution.status == "RUNNING" and execution.failures == 0 and execution.message == message
+            same = execution.status == "RUNNING" and execution.started_with == message
             return state, "answer" if same else "ExecutionAlreadyExists"
     if any(execution.status == "RUNNING" for execution in state.executions):
         raise Violation("one execution polls", name)
-    begun = Execution(name, "RUNNING", state.clock + json.loads(message)["waitSeconds"], message)
+    begun = Execution(name, "RUNNING", state.clock + json.loads(message)["waitSeconds"], message, message)
     return state._replace(executions=(*state.executions, begun)), "answer"
 
 
