@@ -43,20 +43,20 @@ def authenticated(vector: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("vector", ACCEPTED, ids=named)
-def test_what_is_to_be_accepted_is_proved_by_its_key(vector: dict[str, Any]) -> None:
+def test_what_is_to_be_accepted_is_proved_by_its_key(vector: dict[str, Any], record_property: RECORD) -> None:
     assert authenticated(vector) == vector["keyVersion"]
+    record_property("vectorsAccepted", 1)
 
 
 @pytest.mark.parametrize("vector", REJECTED, ids=named)
-def test_what_is_to_be_rejected_is_refused_without_quoting_it(vector: dict[str, Any]) -> None:
+def test_what_is_to_be_rejected_is_refused_without_quoting_it(vector: dict[str, Any], record_property: RECORD) -> None:
     with pytest.raises(SignatureInvalid) as refused:
         authenticated(vector)
     assert str(refused.value) in ("header", "encoding", "algorithm", "key version", "signature", "client id")
+    record_property("vectorsRejected", 1)
 
 
-def test_there_is_enough_of_both_and_each_stands_once(record_property: RECORD) -> None:
-    record_property("vectorsAccepted", len(ACCEPTED))
-    record_property("vectorsRejected", len(REJECTED))
+def test_there_is_enough_of_both_and_each_stands_once() -> None:
     assert len(ACCEPTED) >= 15
     assert len(REJECTED) >= 25
     names = [vector["name"] for vector in DOCUMENT["vectors"]]

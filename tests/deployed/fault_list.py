@@ -5,8 +5,8 @@ debit at most, INIT left at most once, the stored result Alipay's, and an order 
 """
 
 SHOWN = {
-    "F01": "initiate dies once INIT is stored: a replay goes on with the same order, otherwise it stays watched",
-    "F02": "initiate dies before pay is sent: ORDER_NOT_EXIST concludes nothing",
+    "F01": "initiate dies once INIT is stored: a replay goes on with the same order, or it stays INIT, and an alarm",
+    "F02": "initiate dies before pay is sent: ORDER_NOT_EXIST concludes nothing, and after 15 minutes an alarm",
     "F03": "initiate dies while pay is on the wire: settled by inquiry or notification",
     "F04": "initiate dies with Alipay's S in hand, unwritten: settled by another witness, and settledBy names it",
     "F05": "no connection to the gateway, or no such host: 503, nothing sent; the same request succeeds once later",
@@ -44,6 +44,6 @@ SHOWN = {
 }
 
 LATER = {
-    "F35": "a cancel that crosses a success: there is no cancel yet; for the same reason F01 and F02 end watched",
+    "F35": "a cancel that crosses a success: there is no cancel yet; for the same reason F01 and F02 end in an alarm",
     "F36": "a consumer of events that fails: there are no events yet",
 }

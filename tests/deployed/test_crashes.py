@@ -40,6 +40,17 @@ def test_a_function_killed_at_any_effect_leaves_an_order_that_is_settled_or_watc
     print(*(f"  {end}: {crash.where}" for crash, end in zip(crashes, ends, strict=True)), sep="\n")
     assert {crash.function for crash in crashes} == set(FUNCTIONS)
     assert Counter(ends)["never stored"] == 3, "each scene of initiate pay begins with storing the order"
+    for crash, end in zip(crashes, ends, strict=True):
+        if crash.function == "InitiatePay" and end.startswith("SUCCESS"):
+            # Its own witness is pay, which counts only if the process died after that write; nobody notifies.
+            wrote = "after" in crash.where and crash.where.endswith("UpdateItem")
+            assert end == f"SUCCESS by {'pay' if wrote else 'inquiry'}", crash.where
+    in_hand = [
+        end
+        for crash, end in zip(crashes, ends, strict=True)
+        if crash.where.startswith("InitiatePay, pay succeeds: before") and crash.where.endswith("UpdateItem")
+    ]
+    assert in_hand == ["SUCCESS by inquiry"], "Alipay's S was in hand, unwritten"
     record_property("crashPoints", f"{len(ends)}/{len(crashes)}")
 
 
@@ -87,6 +98,32 @@ def test_after_a_crash_a_notification_that_contradicts_is_kept_once_and_alarms(
         assert (row["status"], len(row["contradictions"])) == ("SUCCESS", 1)
         alarms.counted(here, "Contradiction", key)
         books.agree(here, key)
+
+
+@pytest.mark.fault("F01", "F02")
+def test_an_order_that_a_crash_left_in_init_is_counted_where_an_alarm_hears_it(
+    real_time: RealTime, crashes: list[Crash]
+) -> None:
+    """The functions' clock cannot be moved on by 15 minutes: the orders are made older instead."""
+    here = real_time.deployment
+    still_init = here.seen.still_init()
+    left = [crash.payment_request_id for crash in crashes if crash.payment_request_id in still_init]
+    unsent = [crash for crash in crashes if crash.function == "InitiatePay" and crash.payment_request_id in left]
+    assert unsent, "some died before anything was sent"
+    for crash in unsent:
+        said = {version.get("lastInquiry") for version in here.seen.versions(crash.payment_request_id)}
+        assert "inquiry F/ORDER_NOT_EXIST" in said, crash.where
+    before, heard = here.functions.invoke("Sweep")["initTooLong"], here.seen.metric("OrdersInitTooLong")
+    for key in left:
+        here.set_sent_at(key, datetime.now(UTC) - timedelta(minutes=16))
+    # At least: other orders of this stack may come of age meanwhile, and a run by the clock count the same ones.
+    counted = here.functions.invoke("Sweep")["initTooLong"]
+    assert counted >= before + len(left)
+    eventually(lambda: here.seen.metric("OrdersInitTooLong") >= heard + counted, "this run's count is published")
+    alarms.counted(here, "OrdersInitTooLong")
+    for key in left:
+        assert books.row_of(here, key)["status"] == "INIT"
+    books.agree(here, *left)
 
 
 @pytest.mark.fault("F01")

@@ -43,6 +43,7 @@ def test_a_gateway_out_of_reach_is_answered_503_and_the_same_request_succeeds_la
             for _ in range(2):
                 answer = fast.merchant.pay(request)
                 assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json"), answer
+    alarms.api_failed(fast, answer.status)
     unsent = books.row_of(fast, payment_request_id)
     assert unsent["status"] == "INIT"
     assert not books.is_watched(unsent), "nobody should wait for what was never sent"
@@ -147,6 +148,9 @@ UNBELIEVED: dict[str, tuple[Any, str]] = {
     "HTTP 302": ("http:302", "NoAnswer"),
     "HTTP 307": ("http:307", "NoAnswer"),
     "HTTP 500 with a signed success": ({"answer": "S", "httpStatus": 500}, "NoAnswer"),
+    "HTTP 502 with a signed success": ({"answer": "S", "httpStatus": 502}, "NoAnswer"),
+    "HTTP 429 with a signed success": ({"answer": "S", "httpStatus": 429}, "NoAnswer"),
+    "HTTP 302 with a signed success": ({"answer": "S", "httpStatus": 302}, "NoAnswer"),
     "HTTP 201 with a signed success": ({"answer": "S", "httpStatus": 201}, "NoAnswer"),
     "unsigned success": ("unsigned:S", "AnswerRefused"),
     "unsigned failure": ("unsigned:F:USER_BALANCE_NOT_ENOUGH", "AnswerRefused"),

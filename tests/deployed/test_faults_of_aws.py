@@ -34,10 +34,12 @@ def test_a_settling_write_whose_answer_is_lost_is_recognized_as_ones_own(fast: D
     fast.alipay.plan(payment_request_id, **plans[witness])
     lost = {"op": UPDATE_ITEM, "match": f'(?s)(?=.*{payment_request_id})(?=.*"SUCCESS")', "drop": "after"}
     with fast.faults.injected(lost):
-        fast.merchant.pay(payment(payment_request_id))
+        answer = fast.merchant.pay(payment(payment_request_id))
         assert fast.seen.settled(payment_request_id)["settledBy"] == witness
         eventually(fast.faults.used_up, "the answer was lost")
         eventually(lambda: len(fast.seen.settlements(payment_request_id)) == 1, "one settling line")
+    if witness == "pay":
+        assert (answer.status, answer.json["status"]) == (200, "SUCCESS"), answer
     if witness == "notify":
         deliveries = eventually(lambda: fast.alipay.notifications(payment_request_id), "the delivery")
         assert [delivery["status"] for delivery in deliveries] == [200]
