@@ -83,7 +83,7 @@ def _crash_points(noted: list[str]) -> Claim:
     """`noted`: one `judged/met`, or nothing if the test failed."""
     judged, _, met = (noted or ["0/0"])[0].partition("/")
     return Claim(
-        "crash points of the deployed functions; each order settled, polled on, or never stored",
+        "crash points of the deployed functions; each order settled, INIT with an alarm, or never stored",
         f"{judged}/{met}",
         "all, at least 30",
         judged == met and int(met) >= 30,

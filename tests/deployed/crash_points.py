@@ -143,7 +143,7 @@ def count(here: Deployment, function: str, faults: Faults, scene: Scene) -> list
         faults.forget()
         with faults.injected({"op": "", "match": key, "times": -1, "name": key}):
             scene.trigger(key)
-            eventually(lambda key=key: scene.done(key) and scene.over(key), f"{function}: {scene.name}", 20)
+            eventually(lambda key=key: scene.done(key) and scene.over(key), f"{function}: {scene.name}", 60)
             calls = [call for call in faults.calls() if call["rule"] == key or call["op"] in (GET_SECRET, QUERY)]
         if sum(not delivery["lost"] for delivery in here.alipay.notifications(key)) <= 1:
             break
@@ -191,7 +191,7 @@ def crash(here: Deployment, function: str, faults: Faults, scene: Scene, rule: J
     faults.add({name: key if value == "{key}" else value for name, value in rule.items()})
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(scene.trigger, key)
-        eventually(faults.holds, f"held at {where}", 20, show=lambda: answer.done() and answer.result())
+        eventually(faults.holds, f"held at {where}", 60, show=lambda: answer.done() and answer.result())
         here.functions.kill(function)
         faults.clear()
         crashed = Crash(key, function, where, answer.result())

@@ -8,6 +8,7 @@ do the effect and lose its answer. What stands around the code is made for this:
 DynamoDB's.
 
     .local/venvs/dev/bin/python -m tests.schedules [--quick | --bugs]
+    .local/venvs/dev/bin/python -m tests.schedules --exhaust BOUNDS
     .local/venvs/dev/bin/python -m tests.schedules --replay 'BOUNDS SCHEDULE'
 
 What may happen, within bounds: requests for one payment, notifications, looks and sweeps begin at any time and in any

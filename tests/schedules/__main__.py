@@ -41,10 +41,15 @@ def main() -> int:
     parser.add_argument(
         "--bugs", action="store_true", help="only the seeded bugs, each with the schedule that shows it"
     )
+    parser.add_argument(
+        "--exhaust", metavar="BOUNDS", help="only every schedule within these, such as 2,2,2,0,2,1,-1,1"
+    )
     parser.add_argument("--replay", metavar="'BOUNDS SCHEDULE'", help="execute this schedule and show every step")
     options = parser.parse_args()
     if options.replay:
         return replay(options.replay)
+    if options.exhaust:
+        return exhaust_one(options.exhaust)
     begun = time.monotonic()
     scale = QUICK if options.quick else WHOLE
     bugs = BUGS if options.bugs else scale.bugs
@@ -70,6 +75,14 @@ def replay(text: str) -> int:
         print(f"broken: {violation}")
         return 1
     return 0
+
+
+def exhaust_one(text: str) -> int:
+    """Exhaust these bounds, however long it takes."""
+    bounds, _ = read(text)
+    search = _exhaust(bounds)
+    print(f"{_words(bounds)}: {_figure([search])}, {search.broken or 'no rule broken'}")
+    return 1 if search.broken else 0
 
 
 @cache

@@ -27,10 +27,11 @@ PAIRS = [
 ]
 """Every pair of handlers with one fault; a payment begins with an initiation, which may be the third."""
 
-FULL = Bounds(initiate=2, notify=2, look=2, faults=2, later=1, plain=True)
+FULL = Bounds(initiate=2, notify=2, look=2, faults=2, plain=True)
 """Two of everything, and two crashes or lost answers."""
 
 MORE = [
+    Bounds(initiate=2, notify=2, look=2, faults=1, later=1, plain=True),
     Bounds(initiate=2, faults=2, later=2),
     Bounds(initiate=2, notify=2, faults=2),
     Bounds(initiate=2, notify=1, look=1, faults=1, later=1),
