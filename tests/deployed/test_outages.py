@@ -54,6 +54,7 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
                 fast.alipay.plan(key, **books.PAID_IN_SILENCE)
             assert fast.seen.still_init() >= set(ids)
             time.sleep(max(0.0, dark_at + DARK_S * SCALE - time.time()))
+            dark_until = time.time()
         light_at = time.time()
         eventually(lambda: not fast.seen.still_init() & set(ids), "all settled", 3 * wait_s + 120, every_s=0.5)
     rows, inquired = fast.seen.rows(), fast.alipay.inquired()
@@ -64,7 +65,9 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
         f" {min(gaps):.2f} s at least, {median(gaps):.2f} s the median, {max(gaps):.2f} s at most"
     )
     assert {(rows[key]["status"], rows[key]["settledBy"]) for key in ids} == {("SUCCESS", "inquiry")}
-    assert {sum(at > light_at for at in inquired[key]) for key in ids} == {1}, "the first inquiry after it settles"
+    for key in ids:  # one may come in the moment between
+        certainly, perhaps = (sum(at > since for at in inquired[key]) for since in (light_at, dark_until))
+        assert certainly <= 1 <= perhaps, "the first inquiry after it settles"
     assert sum(dark_at < at < light_at for key in ids for at in inquired[key]) > ORDERS / 2, "hardly any was dark"
     assert min(gaps) > 0.9 * wait_s
     record_property("ordersSettledAfterDark", f"{ORDERS}/{ORDERS}")

@@ -20,7 +20,8 @@ Json = dict[str, Any]
 TRIES = 12
 """After as many requests without an answer a caller leaves it until the faults are over."""
 
-REFUSED_S = 0.4
+REFUSED_S = 2.0
+"""Long enough for every process of a function to meet it, though its kept connection ends with one answer more."""
 
 
 class Callers:
