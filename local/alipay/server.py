@@ -86,6 +86,9 @@ _API_PATH = re.compile(r"/ams/(?:sandbox/)?api/v1/(.+)")
 class Alipay:
     """The parts of the simulation, put together."""
 
+    listening: "Server"
+    """The one at the door; connections that an earlier one took still talk to that."""
+
     def __init__(self, keys: Keys, notify_scale: float, ledger_file: Path | None) -> None:
         self.keys = keys
         self.ledger = Ledger(ledger_file)
@@ -108,6 +111,7 @@ class Server(ThreadingHTTPServer):
         self.closed_for_s = 0.0
         self.connections = count(1)
         super().__init__(address, Handler)
+        alipay.listening = self
         if tls is not None:
             # The handshake belongs to the connection's thread: a caller that stalls there stops no other.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -272,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/_sim/refuse":
             seconds = float(given["seconds"])
             alipay.ledger.event("refusing", "", seconds=seconds)
-            self.server.refuse(seconds)
+            alipay.listening.refuse(seconds)
             return {"seconds": seconds}
         if path == "/_sim/reset":
             alipay.wallet.clear()

@@ -545,15 +545,17 @@ def test_answers_out_of_all_proportion(merchant: Merchant, behaviour: str, size:
 def test_connections_are_refused_while_it_refuses_and_taken_again_afterwards(merchant: Merchant) -> None:
     request = payment()
     assert outcome(merchant.answer("pay", request))[0] == "S"
-    merchant.control("refuse", seconds=0.5)
     port = urlsplit(merchant.url).port
 
     def refused() -> bool:
         with socket.socket() as caller:
             return caller.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
-    until(refused)
-    until(lambda: not refused())
+    with requests.Session() as kept:  # a connection from before the door was closed can close it once more
+        for _ in range(2):
+            kept.post(f"{merchant.url}/_sim/refuse", json={"seconds": 0.5}, timeout=5).raise_for_status()
+            until(refused)
+            until(lambda: not refused())
     # The connection that stood, and a new one, know the same payment.
     assert outcome(merchant.answer("pay", request))[0] == "S"
     assert requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=1).json()["debits"] == 1

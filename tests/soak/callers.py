@@ -20,8 +20,7 @@ Json = dict[str, Any]
 TRIES = 12
 """After as many requests without an answer a caller leaves it until the faults are over."""
 
-REFUSED_S = 2.0
-"""Long enough for every process of a function to meet it, though its kept connection ends with one answer more."""
+REFUSED_S = 0.4
 
 
 class Callers:
