@@ -111,7 +111,6 @@ class Server(ThreadingHTTPServer):
         self.closed_for_s = 0.0
         self.connections = count(1)
         super().__init__(address, Handler)
-        alipay.listening = self
         if tls is not None:
             # The handshake belongs to the connection's thread: a caller that stalls there stops no other.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -336,6 +335,7 @@ def serve(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) 
     host, port = server.server_address[:2]
     print(f"simulated Alipay ready on {'http' if tls is None else 'https'}://{host}:{port}", flush=True)
     while True:
+        alipay.listening = server
         with server:
             server.serve_forever(poll_interval=0.1)
         if stopped.wait(server.closed_for_s) or not server.closed_for_s:
