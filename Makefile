@@ -14,7 +14,7 @@ setup:
 	@$(PYTHON) local/setup.py
 
 demo: setup
-	@$(DEV)/python local/demo.py
+	@$(DEV)/python -m local.demo
 
 test: setup check
 	$(DEV)/pytest
@@ -23,16 +23,16 @@ prove: setup
 	@$(DEV)/python -m tests.prove
 
 up: setup
-	@$(DEV)/python local/stack.py up
+	@$(DEV)/python -m local.stack up
 
 down:
-	@if [ -x $(DEV)/python ]; then $(DEV)/python local/stack.py down; else echo "  nothing was running"; fi
+	@if [ -x $(DEV)/python ]; then $(DEV)/python -m local.stack down; else echo "  nothing was running"; fi
 
 model: setup
 	$(DEV)/python -m tests.model.check
 
 logs: setup
-	@$(DEV)/python local/stack.py logs
+	@$(DEV)/python -m local.stack logs
 
 bench: setup
 	@$(DEV)/python local/bench/bench.py

@@ -1,6 +1,6 @@
 """Payments on every path, taken by the deployed template from the simulated Alipay, and checked against its ledger.
 
-    .local/venvs/dev/bin/python local/demo.py
+    .local/venvs/dev/bin/python -m local.demo
 
 Brings a stack of its own up under .local/demo, beside a running `make up`, and always stops it. Exits 1 if any order
 ended otherwise than SCENARIOS expects. Nothing printed comes from the plan: it is what the API answered, what stands in
@@ -24,7 +24,8 @@ from typing import Any
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
-from stack import ROOT, STACK_NAME, Choices, StackFailed, aws, down, up
+
+from local.stack import ROOT, STACK_NAME, Choices, StackFailed, aws, down, up
 
 Json = dict[str, Any]
 

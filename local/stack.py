@@ -1,6 +1,6 @@
 """The local stack: the emulator, the simulated Alipay, and the template deployed to them by the real SAM CLI.
 
-    .local/venvs/dev/bin/python local/stack.py up|down|logs
+    .local/venvs/dev/bin/python -m local.stack up|down|logs
 
 The variables it reads are in README's "On one machine". Everything it writes is under .local/.
 """
@@ -132,7 +132,7 @@ def down(directory: Path) -> bool:
     stopped = False
     for pid_file in sorted((directory / "run").glob("*.pid")):
         pid = int(pid_file.read_text())
-        if str(ROOT / "local") in _command(pid):  # a number may have been given to another process since
+        if str(VENVS) in _command(pid):  # a number may have been given to another process since
             stopped |= _stop(pid)
         pid_file.unlink()
     (directory / "stack.json").unlink(missing_ok=True)
@@ -227,16 +227,15 @@ def _free_port() -> int:
 
 def _make_keys(run: Path) -> tuple[Path, Path]:
     keys, secret = run / "alipay-keys.json", run / "secret.json"
-    script = ROOT / "local" / "alipay" / "keys.py"
-    _check([VENVS / "alipay/bin/python", script, "--keys", keys, "--secret", secret], run / "keys.log")
+    command = [VENVS / "alipay/bin/python", "-m", "local.alipay.keys"]
+    _check([*command, "--keys", keys, "--secret", secret], run / "keys.log")
     return keys, secret
 
 
 def _start_alipay(run: Path, choices: Choices) -> tuple[str, Path]:
     keys, secret = _make_keys(run)
     port = _free_port()
-    server = ROOT / "local" / "alipay" / "server.py"
-    command = [VENVS / "alipay/bin/python", server, "--port", port, "--keys", keys]
+    command = [VENVS / "alipay/bin/python", "-m", "local.alipay.server", "--port", port, "--keys", keys]
     _start("alipay", [*command, "--notify-scale", choices.notify_scale], dict(os.environ), run)
     _wait_for(f"http://127.0.0.1:{port}/_sim/health", "alipay", run)
     return f"http://127.0.0.1:{port}", secret
@@ -290,6 +289,7 @@ def _start(name: str, command: list[Any], environment: dict[str, str], run: Path
     with (run / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             [str(word) for word in command],
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

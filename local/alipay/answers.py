@@ -11,9 +11,9 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from gateway import Reply
-from notifier import altered
-from wire import Keys, encode, response_headers
+from local.alipay.gateway import Reply
+from local.alipay.notifier import altered
+from local.alipay.wire import Keys, encode, response_headers
 
 Json = dict[str, Any]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger import token_digest
-from payrules import PayRefused, check_pay, check_payment_ids, expiry_of
-from plans import CONFLICTS, NORMAL, Behaviour
-from wallet import Payment, Wallet
-from wire import iso_of_epoch, message_of, result
+from local.alipay.ledger import token_digest
+from local.alipay.payrules import PayRefused, check_pay, check_payment_ids, expiry_of
+from local.alipay.plans import CONFLICTS, NORMAL, Behaviour
+from local.alipay.wallet import Payment, Wallet
+from local.alipay.wire import iso_of_epoch, message_of, result
 
 Json = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Make fresh keys for one run: the file the simulated Alipay reads, and the secret the merchant stores.
 
-    python local/alipay/keys.py --keys FILE.json --secret FILE.json [--client-id ID]
+    python -m local.alipay.keys --keys FILE.json --secret FILE.json [--client-id ID]
 
 Each side gets its own RSA-2048 pair and the other side's public key, in the forms of Alipay's dashboard:
 base64 without armour, PKCS#8 for private keys and SubjectPublicKeyInfo for public ones.

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from gateway import facts_of
-from ledger import Ledger
-from timetable import Timetable
-from wallet import Payment, Wallet
-from wire import ACKNOWLEDGEMENT, Keys, iso_seconds, result, sealed
+from local.alipay.gateway import facts_of
+from local.alipay.ledger import Ledger
+from local.alipay.timetable import Timetable
+from local.alipay.wallet import Payment, Wallet
+from local.alipay.wire import ACKNOWLEDGEMENT, Keys, iso_seconds, result, sealed
 
 Json = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The simulated Alipay: the gateway's wallet API, notifyPayment, and a ledger of what really happened.
 
-    python local/alipay/keys.py --keys keys.json --secret secret.json
-    python local/alipay/server.py --port 4580 --keys keys.json [--notify-scale 1.0] [--ledger FILE]
+    python -m local.alipay.keys --keys keys.json --secret secret.json
+    python -m local.alipay.server --port 4580 --keys keys.json [--notify-scale 1.0] [--ledger FILE]
                                   [--tls-cert CERT --tls-key KEY] [--host 127.0.0.1]
 
 Wallet API, signed both ways: POST {prefix}/payments/pay, payments/inquiryPayment, payments/cancel. The prefix
@@ -67,14 +67,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import answers
-from gateway import CALLS, Gateway, Reply
-from ledger import Ledger
-from notifier import Notifier
-from plans import Behaviour, PlanInvalid, parse_plan
-from timetable import Timetable
-from wallet import Wallet
-from wire import Keys, Rejected, check_request, result
+from local.alipay import answers
+from local.alipay.gateway import CALLS, Gateway, Reply
+from local.alipay.ledger import Ledger
+from local.alipay.notifier import Notifier
+from local.alipay.plans import Behaviour, PlanInvalid, parse_plan
+from local.alipay.timetable import Timetable
+from local.alipay.wallet import Wallet
+from local.alipay.wire import Keys, Rejected, check_request, result
 
 Json = dict[str, Any]
 
@@ -332,7 +332,7 @@ def serve(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    host, port = server.server_address[:2]
+    host, port = address[0], server.server_port
     print(f"simulated Alipay ready on {'http' if tls is None else 'https'}://{host}:{port}", flush=True)
     while True:
         alipay.listening = server

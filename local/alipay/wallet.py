@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from ledger import Ledger
-from plans import FINAL, Behaviour, Plan, preset
-from timetable import Timetable
+from local.alipay.ledger import Ledger
+from local.alipay.plans import FINAL, Behaviour, Plan, preset
+from local.alipay.timetable import Timetable
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 import rsa
-from com.alipay.ams.api.tools import signature_tool  # type: ignore[import-untyped]
+from com.alipay.ams.api.tools import signature_tool
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -44,9 +44,7 @@ class _ParsedOnce:
 
 signature_tool.serialization = _ParsedOnce
 # 3 ms a call
-rsa.PublicKey.load_pkcs1_openssl_pem = lru_cache(maxsize=8)(  # type: ignore[method-assign]
-    rsa.PublicKey.load_pkcs1_openssl_pem
-)
+rsa.PublicKey.load_pkcs1_openssl_pem = lru_cache(maxsize=8)(rsa.PublicKey.load_pkcs1_openssl_pem)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from payments import pay_fields
 from recorder import Recorder
 from workshop import HERE, SHOP
 
-sys.path.append(str(HERE.parent))
+sys.path.append(str(HERE.parents[1]))
 
-import stack
+from local import stack
 
 Json = dict[str, Any]
 

@@ -152,11 +152,11 @@ class Deployment:
         port = free_port()
         run = self.directory / "run"
         command = [
-            *(stack.VENVS / "alipay" / "bin" / "python", ROOT / "local" / "alipay" / "server.py"),
+            *(stack.VENVS / "alipay" / "bin" / "python", "-m", "local.alipay.server"),
             *("--port", str(port), "--keys", run / "alipay-keys.json", *options),
         ]
         scheme = "https" if "--tls-cert" in options else "http"
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout
             assert "ready" in process.stdout.readline()

@@ -147,22 +147,14 @@ class Receiver:
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("alipay")
     keys, secret = folder / "keys.json", folder / "secret.json"
-    command = [str(PYTHON), str(ROOT / "local/alipay/keys.py"), "--keys", str(keys), "--secret", str(secret)]
-    subprocess.run(command, check=True)
+    command = [str(PYTHON), "-m", "local.alipay.keys", "--keys", str(keys), "--secret", str(secret)]
+    subprocess.run(command, cwd=ROOT, check=True)
     return keys, secret
 
 
 def start(keys: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    command = [
-        str(PYTHON),
-        str(ROOT / "local/alipay/server.py"),
-        "--port",
-        "0",
-        "--keys",
-        str(keys),
-        *options,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [str(PYTHON), "-m", "local.alipay.server", "--port", "0", "--keys", str(keys), *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().split()[-1]
 
