@@ -248,7 +248,7 @@ def _store_secret(choices: Choices, credentials: Path) -> str:
 
 
 def build(run: Path) -> None:
-    """`sam build` for this machine's architecture, unless what it builds is as it was at the last time."""
+    """`sam build`, unless what it builds is as it was at the last time."""
     stamp = BUILD.parent / "build.sha256"
     with (BUILD.parent / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks of this checkout may come up at once
@@ -256,14 +256,13 @@ def build(run: Path) -> None:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         stamp.unlink(missing_ok=True)
-        overrides = ["--parameter-overrides", f"Architecture={_architecture()}"]
-        command = [VENVS / "sam/bin/sam", "build", "--parallel", "--build-dir", BUILD, *overrides]
+        command = [VENVS / "sam/bin/sam", "build", "--parallel", "--build-dir", BUILD]
         _check(command, run / "sam-build.log", _sam())
         stamp.write_text(wanted)
 
 
 def _sources_digest() -> str:
-    digest = hashlib.sha256(_architecture().encode())
+    digest = hashlib.sha256()
     sources = [ROOT / "template.yaml", *(ROOT / "functions").rglob("*"), *(ROOT / "layers").rglob("*")]
     for path in sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())

@@ -12,9 +12,11 @@ SERVICES = {"dynamodb": "dynamodb", "secretsmanager": "secretsmanager", "stepfun
 
 
 def trim(site: Path) -> None:
-    """Remove tests, descriptions of services that are not used, and the documentation inside those that are."""
+    """Remove tests, pages that no function serves, services that none calls, documentation of the others."""
     for folder in [site / "boto3" / "examples", site / "boto3" / "data", *site.rglob("tests")]:
         shutil.rmtree(folder, ignore_errors=True)
+    for page in (site / "aws_lambda_powertools" / "event_handler" / "openapi" / "swagger_ui").glob("*.min.*"):
+        page.unlink()
     data = site / "botocore" / "data"
     for folder in data.iterdir():
         if folder.is_dir() and folder.name not in SERVICES:

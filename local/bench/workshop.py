@@ -48,13 +48,10 @@ def sam_build(arguments: list[str | Path], log: Path, directory: Path = ROOT) ->
         raise SystemExit(f"sam build failed; the end of {log}:\n{log.read_text()[-3000:]}")
 
 
-def build_ours(architecture: str = ARCHITECTURE) -> Path:
-    """The template, built for an architecture; the folder with what would be uploaded."""
-    built = SHOP / f"ours-{architecture}"
-    arguments: list[str | Path] = ["--build-dir", built, "--cache-dir", SHOP / "sam-cache", "--cached", "--parallel"]
-    only: list[str | Path] = [] if architecture == ARCHITECTURE else ["DependenciesLayer"]  # the one with wheels
-    overrides = ["--parameter-overrides", f"Architecture={architecture}"]
-    sam_build([*only, *arguments, *overrides], SHOP / f"ours-{architecture}.log")
+def build_ours() -> Path:
+    """The template, built; the folder with what would be uploaded."""
+    built = SHOP / "ours"
+    sam_build(["--build-dir", built, "--parallel"], SHOP / "ours.log")
     return built
 
 
@@ -72,12 +69,8 @@ def build_naive() -> Path:
 
 
 def opt(built: Path) -> Path:
-    """Both layers in one folder, as Lambda unpacks them into /opt."""
-    merged = SHOP / "opt"
-    shutil.rmtree(merged, ignore_errors=True)
-    for layer in ("DependenciesLayer", "AutodebitLayer"):
-        shutil.copytree(built / layer, merged, dirs_exist_ok=True)
-    return merged / "python"
+    """The layer's packages, which Lambda unpacks into /opt."""
+    return built / "DependenciesLayer" / "python"
 
 
 def with_bytecode(package: Path) -> Path:

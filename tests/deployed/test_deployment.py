@@ -19,6 +19,7 @@ def altered(directory: Path) -> Path:
     shutil.copytree(stack.BUILD, built)
     inquiry = built / "InquiryFunction" / "app.py"
     inquiry.write_text(inquiry.read_text().replace('"payment still INIT"', '"payment INIT as before"'))
+    shutil.rmtree(inquiry.parent / "__pycache__")  # it is used without a look at its source
     machine = json.loads((ROOT / "functions" / "polling.asl.json").read_text())
     machine["StartAt"] = "Rest"
     machine["States"]["Rest"] = machine["States"]["Wait"]

@@ -96,11 +96,12 @@ def _build_layer(requirements: str) -> Done:
     with _copy("layers/dependencies") as copy:
         layer = copy / "layers" / "dependencies"
         (layer / "requirements.txt").write_text(requirements)
-        # What trims the packages expects all of them.
+        # What merges and trims the packages expects all of them.
+        (layer / "merge.py").write_text("")
         (layer / "trim.py").write_text("")
         makefile = layer / "Makefile"
         variables = [f"PYTHON={VENVS / 'sam/bin/python'}", f"ARTIFACTS_DIR={copy / 'built'}"]
-        return _run(["make", "-f", makefile, "build-DependenciesLayer", *variables], layer / "x86_64")
+        return _run(["make", "-f", makefile, "build-DependenciesLayer", *variables], layer)
 
 
 def _claim(name: str, clean: list[Done], defective: Done, finding: str) -> Claim:
