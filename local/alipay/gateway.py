@@ -4,15 +4,16 @@ https://docs.antom.com/ac/ams/payment_agreement · https://docs.antom.com/ac/ams
 https://docs.antom.com/ac/ams/paymentc_online
 """
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from local.alipay.clock import cancel_window_ends
 from local.alipay.ledger import token_digest
 from local.alipay.payrules import PayRefused, check_pay, check_payment_ids, expiry_of
 from local.alipay.plans import CONFLICTS, NORMAL, Behaviour
 from local.alipay.wallet import Payment, Wallet
+from local.alipay.wallets import wallet
 from local.alipay.wire import iso_of_epoch, message_of, result
 
 Json = dict[str, Any]
@@ -56,7 +57,10 @@ class Gateway:
             if repeated and not _same_payment(payment, body):
                 raise PayRefused("REPEAT_REQ_INCONSISTENT", message_of("REPEAT_REQ_INCONSISTENT"))
             # Idempotency comes first: a repeated call may carry an expiry that has gone by since.
-            expires_at = 0.0 if repeated else expiry_of(body, datetime.now(UTC)).timestamp()
+            # The merchant states it on its own clock, and that one is never moved.
+            expires_at = (
+                0.0 if repeated else expiry_of(body, datetime.now(UTC)).timestamp() + self._wallet.clock.ahead_s
+            )
             behaviour = self._wallet.next_behaviour(payment, "pay")
             if _is_processed(payment, behaviour):
                 if not repeated:
@@ -82,7 +86,7 @@ class Gateway:
             if not planned and behaviour.claim == NORMAL:
                 self._wallet.conclude(payment, "SUCCESS", "SUCCESS")
         elif planned or behaviour.claim == "U":
-            self._wallet.appoint(payment, time.time())
+            self._wallet.appoint(payment, self._wallet.clock.now())
         else:
             self._conclude_as_claimed(payment, behaviour)
 
@@ -110,11 +114,25 @@ class Gateway:
             if payment is None:
                 return Reply(Behaviour(), {"result": result("F", "ORDER_NOT_EXIST")})
             behaviour = self._wallet.next_behaviour(payment, "cancel")
-            document = _cancel_document(payment, behaviour)
-            cancels = behaviour.claim in (NORMAL, "S") or behaviour.processed is True
-            if cancels and payment.accepted and _is_processed(payment, behaviour):
+            refusal = self._refusal_to_cancel(payment) if behaviour.claim == NORMAL else ""
+            if not refusal and behaviour.does:
                 self._wallet.cancel(payment)
-            return Reply(behaviour, document, payment.payment_request_id)
+            return Reply(behaviour, _cancel_document(payment, behaviour, refusal), payment.payment_request_id)
+
+    def _refusal_to_cancel(self, payment: Payment) -> str:
+        """The code that says why this payment is not cancelled; empty if it can be, or is already."""
+        if not payment.accepted:
+            return "ORDER_NOT_EXIST"
+        if payment.status == "CANCELLED":
+            return ""
+        if payment.status == "FAIL":
+            return "ORDER_STATUS_INVALID"
+        starts_at = payment.debited_at or payment.accepted_at or 0.0
+        if self._wallet.clock.now() >= cancel_window_ends(starts_at):
+            return "CANCEL_WINDOW_EXCEED"
+        if payment.debits and not wallet(payment.wallet).cancels_paid:
+            return "PAYMENT_METHOD_NOT_SUPPORTED"
+        return ""
 
     def _named(self, body: Json) -> Payment | None:
         """The payment a call names, by paymentId first; an unknown paymentRequestId is met, to be counted."""
@@ -173,28 +191,24 @@ def _inquiry_document(payment: Payment, behaviour: Behaviour) -> Json:
     return _bent(document, behaviour)
 
 
-def _cancel_document(payment: Payment, behaviour: Behaviour) -> Json:
+def _cancel_document(payment: Payment, behaviour: Behaviour, refusal: str) -> Json:
     status, code = behaviour.claim, behaviour.code
     if status == NORMAL:
-        status, code = "S", "SUCCESS"
-        if not payment.accepted:
-            status, code = "F", "ORDER_NOT_EXIST"
-        elif payment.status == "FAIL":
-            status, code = "F", "ORDER_STATUS_INVALID"
+        status, code = ("F", refusal) if refusal else ("S", "SUCCESS")
     code = code or {"S": "SUCCESS", "U": "UNKNOWN_EXCEPTION"}.get(status, "")
     document: Json = {"result": result(status, code)}
     if status == "S":
         document |= {
             "paymentId": payment.payment_id,
             "paymentRequestId": payment.payment_request_id,
-            "cancelTime": iso_of_epoch(time.time()),
+            "cancelTime": iso_of_epoch(payment.cancelled_at or payment.known_at or 0.0),
         }
     return _bent(document, behaviour)
 
 
 def facts_of(payment: Payment, paid: bool) -> Json:
     """What answers and notifications say about a payment besides its result."""
-    created_at = payment.accepted_at if payment.accepted_at is not None else time.time()
+    created_at = payment.accepted_at or payment.met_at
     facts: Json = {
         "paymentRequestId": payment.payment_request_id,
         "paymentId": payment.payment_id,
@@ -202,7 +216,7 @@ def facts_of(payment: Payment, paid: bool) -> Json:
         "paymentCreateTime": iso_of_epoch(created_at),
     }
     if paid:
-        facts["paymentTime"] = iso_of_epoch(payment.debited_at or time.time())
+        facts["paymentTime"] = iso_of_epoch(payment.debited_at or created_at)
         # A name that is not ASCII and a value with a slash: neither survives re-serialization.
         facts["pspCustomerInfo"] = {"pspName": "AlipayHK 香港", "pspCustomerId": "2160220000000001"}
         facts["settlementQuote"] = {"quoteId": "1", "quoteCurrencyPair": "USD/HKD", "quotePrice": "7.79"}

@@ -72,7 +72,7 @@ class Notifier:
             self._work.get()()
 
     def _later(self, delay_s: float, work: Callable[[], None]) -> None:
-        self._timetable.at(time.time() + delay_s, lambda: self._work.put(work))
+        self._timetable.at(self._wallet.clock.now() + delay_s, lambda: self._work.put(work))
 
     def announce(self, payment: Payment, moment: str) -> None:
         """Arrange the notifications that follow when a payment is `accepted`, or its truth `known`."""

@@ -55,6 +55,16 @@ class Behaviour:
         """Whether, unless the plan knows better, the call never got as far as the wallet."""
         return self.transport == "http" or (self.seal == "unsigned" and self.claim == "F")
 
+    @property
+    def does(self) -> bool:
+        """Whether a call other than pay does what it asks for: not if it is lost, or answered with F or U.
+
+        `processed` in the plan decides otherwise.
+        """
+        if self.processed is not None:
+            return self.processed
+        return self.transport != "reset-before" and not self.rejected and self.claim in (NORMAL, "S")
+
 
 @dataclass(frozen=True)
 class Result:

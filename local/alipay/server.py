@@ -20,6 +20,7 @@ GET  /_sim/requests          {"requests": [...]}: at, path, connection, bodySha2
 GET  /_sim/notifications     {"notifications": [...]}: at, attempt, lost, status, acknowledged, answer, ...
 GET  /_sim/events?since=N    {"events": [...], "next": N}: seq, at, event, paymentRequestId; 10,000 at most
 POST /_sim/notify            {"paymentRequestId": ID, ...MESSAGE} -> {"status", "body", "acknowledged"}
+POST /_sim/clock             {"ahead": seconds}, or {"at": ISO 8601}: Alipay's clock, and all that hangs on it
 POST /_sim/dark              {"on": true}: calls are cut and notifications lost, until {"on": false}
 POST /_sim/refuse            {"seconds": S}: connections are refused for so long; those of the wallet
                              API that stand end with their next answer
@@ -61,6 +62,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -68,6 +70,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.alipay import answers
+from local.alipay.clock import Clock
 from local.alipay.gateway import CALLS, Gateway, Reply
 from local.alipay.ledger import Ledger
 from local.alipay.notifier import Notifier
@@ -92,10 +95,11 @@ class Alipay:
     def __init__(self, keys: Keys, notify_scale: float, ledger_file: Path | None) -> None:
         self.keys = keys
         self.ledger = Ledger(ledger_file)
-        timetable = Timetable()
-        self.wallet = Wallet(self.ledger, timetable)
+        self.clock = Clock()
+        self.timetable = Timetable(self.clock)
+        self.wallet = Wallet(self.ledger, self.timetable, self.clock)
         self.gateway = Gateway(self.wallet)
-        self.notifier = Notifier(self.wallet, self.ledger, keys, timetable, notify_scale)
+        self.notifier = Notifier(self.wallet, self.ledger, keys, self.timetable, notify_scale)
 
 
 class NotFound(Exception):
@@ -272,12 +276,19 @@ class Handler(BaseHTTPRequestHandler):
             alipay.wallet.dark = bool(given.get("on", True))
             alipay.ledger.event("dark", "", on=alipay.wallet.dark)
             return {"on": alipay.wallet.dark}
+        if path == "/_sim/clock":
+            ahead = (
+                given["ahead"] if "ahead" in given else datetime.fromisoformat(given["at"]).timestamp() - time.time()
+            )
+            alipay.timetable.set_clock(float(ahead))
+            return {"now": alipay.clock.now(), "ahead": alipay.clock.ahead_s}
         if path == "/_sim/refuse":
             seconds = float(given["seconds"])
             alipay.ledger.event("refusing", "", seconds=seconds)
             alipay.listening.refuse(seconds)
             return {"seconds": seconds}
         if path == "/_sim/reset":
+            alipay.timetable.set_clock(0.0)
             alipay.wallet.clear()
             return {"reset": True}
         raise NotFound

@@ -1,13 +1,13 @@
 """The truth: what became of each payment, and how often the buyer was really debited."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Any
 
+from local.alipay.clock import ZONE, Clock
 from local.alipay.ledger import Ledger
 from local.alipay.plans import FINAL, Behaviour, Plan, preset
 from local.alipay.timetable import Timetable
@@ -24,10 +24,12 @@ class Payment:
 
     payment_request_id: str
     plan: Plan
+    met_at: float
     payment_id: str = ""
     accepted_at: float | None = None  # None while no pay call got as far as the wallet
     expires_at: float = 0.0
     amount: Json = field(default_factory=dict)
+    wallet: str = ""
     token_sha256: str = ""
     notify_url: str = ""
     status: str = "PROCESSING"
@@ -37,6 +39,8 @@ class Payment:
     debits: int = 0
     debited_at: float | None = None
     refunds: int = 0
+    given_back: int = 0  # in minor units
+    cancelled_at: float | None = None
     calls: dict[str, int] = field(default_factory=lambda: {"pay": 0, "inquiry": 0, "cancel": 0})
     steps: dict[str, int] = field(default_factory=dict)
     redirects_followed: int = 0
@@ -47,6 +51,11 @@ class Payment:
     @property
     def accepted(self) -> bool:
         return self.accepted_at is not None
+
+    @property
+    def kept(self) -> int:
+        """What the merchant holds of the buyer's money, in minor units."""
+        return self.debits * int(self.amount.get("value", 0)) - self.given_back
 
     @property
     def final(self) -> bool:
@@ -66,6 +75,8 @@ class Payment:
             "debits": self.debits,
             "debitedAt": self.debited_at,
             "refunds": self.refunds,
+            "kept": str(self.kept),
+            "cancelledAt": self.cancelled_at,
             "calls": dict(self.calls),
             "redirectsFollowed": self.redirects_followed,
             "notifyUrl": self.notify_url,
@@ -80,12 +91,13 @@ class Payment:
 class Wallet:
     """All payments and plans. Hold `lock` to look at a payment and act on what was seen."""
 
-    def __init__(self, ledger: Ledger, timetable: Timetable) -> None:
+    def __init__(self, ledger: Ledger, timetable: Timetable, clock: Clock) -> None:
         self.lock = threading.RLock()
         self.dark = False
         self.announce: Callable[[Payment, str], None] = lambda payment, moment: None
         self._ledger = ledger
         self._timetable = timetable
+        self.clock = clock
         self._payments: dict[str, Payment] = {}
         self._by_payment_id: dict[str, Payment] = {}
         self._plans: dict[str, Plan] = {}
@@ -103,7 +115,7 @@ class Wallet:
                 payment.plan = plan
                 payment.steps.clear()
                 if payment.accepted and not payment.final:
-                    self.appoint(payment, time.time())
+                    self.appoint(payment, self.clock.now())
 
     def set_prefix_plan(self, prefix: str, plan: Plan) -> None:
         with self.lock:
@@ -126,7 +138,7 @@ class Wallet:
             if payment is None:
                 if len(self._payments) >= MOST_PAYMENTS:
                     return None
-                payment = Payment(payment_request_id, Plan())
+                payment = Payment(payment_request_id, Plan(), self.clock.now())
                 self._payments[payment_request_id] = payment
             if not payment.accepted:
                 payment.plan = self._plan_for(payment_request_id, access_token)
@@ -163,12 +175,13 @@ class Wallet:
 
     def accept(self, payment: Payment, body: Json, token_sha256: str, expires_at: float) -> None:
         """The payment exists from now on; from here its truth runs, whatever becomes of the answer."""
-        now = time.time()
-        day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
+        now = self.clock.now()
+        day = datetime.fromtimestamp(now, ZONE).strftime("%Y%m%d")
         payment.payment_id = f"{day}194010800100188820200{next(self._payment_numbers):011d}"
         payment.accepted_at = now
         payment.expires_at = expires_at
         payment.amount = {name: body["paymentAmount"][name] for name in ("currency", "value")}
+        payment.wallet = body["paymentMethod"]["paymentMethodType"]
         payment.token_sha256 = token_sha256
         payment.notify_url = body.get("paymentNotifyUrl", "")
         self._by_payment_id[payment.payment_id] = payment
@@ -194,7 +207,7 @@ class Wallet:
 
     def advance(self, payment: Payment) -> bool:
         """Let the truth come out if its time has come; whether it is out."""
-        if payment.due is not None and payment.due[0] <= time.time():
+        if payment.due is not None and payment.due[0] <= self.clock.now():
             _, status, code = payment.due
             self.conclude(payment, status, code)
         return payment.final
@@ -205,7 +218,7 @@ class Wallet:
             if payment.final:
                 return
             payment.status, payment.code, payment.due = status, code, None
-            payment.known_at = time.time()
+            payment.known_at = self.clock.now()
             if status == "SUCCESS":
                 payment.debits += 1
                 payment.debited_at = payment.known_at
@@ -214,14 +227,17 @@ class Wallet:
             self.announce(payment, "known")
 
     def cancel(self, payment: Payment) -> None:
-        """Close an unpaid payment, or give back a paid one: https://docs.antom.com/ac/ams/paymentc_online"""
+        """Close an unpaid payment, or give back a paid one, whole: https://docs.antom.com/ac/ams/paymentc_online"""
         with self.lock:
-            if payment.status == "SUCCESS":
-                payment.status, payment.code = "CANCELLED", "ORDER_IS_CANCELED"
+            if payment.status == "CANCELLED":
+                return
+            payment.cancelled_at = self.clock.now()
+            if payment.kept:
                 payment.refunds += 1
                 self._ledger.event("refunded", payment.payment_request_id, amount=payment.amount)
-            elif not payment.final:
-                self.conclude(payment, "CANCELLED", "ORDER_IS_CANCELED")
+                payment.given_back += payment.kept
+            payment.status = "PROCESSING"  # a cancel that was answered with S outdoes any other end
+            self.conclude(payment, "CANCELLED", "ORDER_IS_CANCELED")
 
     def count_redirect(self, payment_request_id: str) -> None:
         with self.lock:
