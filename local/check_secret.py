@@ -6,7 +6,7 @@ make check-secret SECRET=secret.json
 import sys
 from pathlib import Path
 
-from autodebit.credentials import parse_credentials, parse_private_key
+from autodebit.alipay.credentials import parse_credentials, parse_private_key
 from autodebit.errors import CredentialsUnavailable
 
 

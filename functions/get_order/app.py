@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from autodebit.api import Answer, Event, answers_problems, order_answer
+from autodebit.api import Answer, Event, answers_problems
 from autodebit.errors import OrderNotFound
-from autodebit.order_table import OrderTable
-from autodebit.pay_fields import PAYMENT_REQUEST_ID
+from autodebit.payment.answers import found
+from autodebit.payment.fields import PAYMENT_REQUEST_ID
+from autodebit.payment.order_table import OrderTable
 from autodebit.telemetry import logger, metrics
 
 table = OrderTable()
@@ -20,4 +21,4 @@ def handler(event: Event, context: Any) -> Answer:
     if not PAYMENT_REQUEST_ID.fullmatch(payment_request_id):
         raise OrderNotFound
     logger.append_keys(paymentRequestId=payment_request_id)
-    return order_answer(table.get(payment_request_id))
+    return found(table.get(payment_request_id))

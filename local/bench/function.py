@@ -50,9 +50,9 @@ def main(function: str, what: str, fixture_file: str, result_file: str, count: i
 
 
 def _make_ready(secret_text: str) -> None:
-    from autodebit import secret
-    from autodebit.credentials import parse_credentials
-    from autodebit.order_table import OrderItem
+    from autodebit.alipay import secret
+    from autodebit.alipay.credentials import parse_credentials
+    from autodebit.payment.order_table import OrderItem
 
     secret._client()
     parse_credentials(secret_text)
@@ -135,10 +135,10 @@ def _signing(app: Any, network: Any, invoke: Invocation, count: int) -> dict[str
     """Merchant's fields to a send-ready request; a notification's headers and body to a proved message."""
     from datetime import UTC, datetime
 
-    from autodebit.credentials import CredentialsStore
-    from autodebit.gateway import AlipayGateway
-    from autodebit.messages import parse_pay_request
-    from autodebit.signature import SignedMessage
+    from autodebit.alipay.credentials import CredentialsStore
+    from autodebit.alipay.gateway import AlipayGateway
+    from autodebit.alipay.signature import SignedMessage
+    from autodebit.payment.request import parse_pay_request
     from network import notification_body
     from payments import BASE_URL, NOTIFY_PATH, pay_fields
 

@@ -86,10 +86,10 @@ def init_item(payment_request_id: str) -> Json:
         "paymentExpiryTime": "2026-11-22T09:30:55Z",
         "fingerprint": "0" * 64,
         "payBodySha256": "0" * 64,
-        "sentBy": "0" * 32,
-        "sentAt": "2026-11-22T09:30:00.000Z",
-        "openShard": "07",
-        "lookAt": "2026-11-22T09:30:30.000Z",
+        "attempt": "0" * 32,
+        "attemptedAt": "2026-11-22T09:30:00.000Z",
+        "watchShard": "07",
+        "overdueAt": "2026-11-22T09:30:30.000Z",
     }
     return {name: {"S": text} for name, text in texts.items()} | {"pollingRound": {"N": "0"}, "inquiries": {"N": "0"}}
 

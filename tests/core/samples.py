@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autodebit.order import Amount, Order, Status
+from autodebit.alipay.amount import Amount
+from autodebit.payment.order import Order, Status
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -51,8 +52,8 @@ def order(**changes: Any) -> Order:
         "payment_expiry_time": "2026-11-22T09:30:55Z",
         "fingerprint": "0" * 64,
         "pay_body_sha256": "1" * 64,
-        "sent_by": "attempt",
-        "sent_at": NOW,
+        "attempt": "attempt",
+        "attempted_at": NOW,
     }
     return Order(**(fields | changes))
 

@@ -21,7 +21,7 @@ from autodebit.errors import (
     RequestInvalid,
     TableFault,
 )
-from autodebit.order import Status
+from autodebit.payment.order import Status
 
 from .samples import ID, TOKEN, order
 

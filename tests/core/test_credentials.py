@@ -5,7 +5,7 @@ import textwrap
 from typing import Any
 
 import pytest
-from autodebit.credentials import (
+from autodebit.alipay.credentials import (
     FAILED_READ_S,
     MAX_AGE_S,
     MIN_AGE_S,
@@ -14,8 +14,8 @@ from autodebit.credentials import (
     parse_private_key,
     parse_public_key,
 )
+from autodebit.alipay.signature import SignedMessage, sign
 from autodebit.errors import CredentialsUnavailable, SignatureInvalid
-from autodebit.signature import SignedMessage, sign
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given, settings

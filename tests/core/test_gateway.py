@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from autodebit.credentials import CredentialsStore
+from autodebit.alipay.credentials import CredentialsStore
+from autodebit.alipay.gateway import CALL_MIN_S, TIMEOUT_S, AlipayGateway
+from autodebit.alipay.signature import SignedMessage, sign, verify
 from autodebit.errors import AnswerRefused, CredentialsUnavailable, GatewayError, NotSent, OutcomeUnknown
-from autodebit.gateway import SHORTEST_CALL_S, TIMEOUT_S, AlipayGateway
-from autodebit.signature import SignedMessage, sign, verify
 
 from .peer import Call, Peer
 from .samples import CLIENT_ID, ID, body, order, paid, private_key, public_key, result, secret
@@ -100,11 +100,11 @@ def test_without_credentials_nothing_is_sent(peer: Peer) -> None:
 
 def test_a_call_that_has_no_time_left_is_not_sent(peer: Peer) -> None:
     gateway = AlipayGateway(peer.url, store())
-    for left_s in (SHORTEST_CALL_S - 0.01, 0, -1000):
+    for left_s in (CALL_MIN_S - 0.01, 0, -1000):
         with pytest.raises(NotSent):
             gateway.pay(b"{}", soon(left_s))
     assert peer.connections == 0
-    assert gateway.pay(b"{}", soon(SHORTEST_CALL_S + 1)) == paid()
+    assert gateway.pay(b"{}", soon(CALL_MIN_S + 1)) == paid()
 
 
 def test_a_call_ends_by_its_deadline_and_in_ten_seconds_at_most(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.strict_json import text_at
 from autodebit.errors import AutodebitError, NotificationMalformed, OutcomeUnknown, RequestInvalid
-from autodebit.messages import (
-    PayRequest,
-    inquiry_body,
-    parse_answer,
-    parse_notification,
-    parse_pay_request,
-    text_at,
-)
-from autodebit.order import Amount
+from autodebit.payment.inquire import inquiry_body
+from autodebit.payment.notification import parse_notification
+from autodebit.payment.request import PayRequest, parse_answer, parse_pay_request
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from autodebit.order import Amount, Status, Witness, order_document, utc_text
+from autodebit.alipay.amount import Amount
+from autodebit.instants import utc_text
+from autodebit.payment.order import Status, Witness, order_document
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,7 @@ def test_nothing_of_the_attempt_is_shown() -> None:
     inside = order(
         fingerprint=TOKEN,
         pay_body_sha256=TOKEN,
-        sent_by=TOKEN,
+        attempt=TOKEN,
         settle_token=TOKEN,
         last_inquiry=TOKEN,
         contradictions=frozenset({TOKEN}),

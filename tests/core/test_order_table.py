@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound, TableFault
-from autodebit.order import Order, Status, Witness
-from autodebit.order_table import NEVER, OPEN_SHARDS, OrderItem, OrderTable, OverdueOrder, Written
-from autodebit.outcome import Final
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order_table import OrderItem, OrderTable
+from autodebit.rows.guard import Written
+from autodebit.rows.watch import NEVER, WATCH_SHARDS, Overdue
 from template.source import RESOURCES
 
 from .peer import Call, Peer, Script
@@ -38,12 +40,12 @@ KEPT: dict[str, Any] = {
     "paymentExpiryTime": "2026-11-22T09:30:55Z",
     "fingerprint": "0" * 64,
     "payBodySha256": "1" * 64,
-    "sentBy": "attempt",
-    "sentAt": "2026-11-22T09:30:00.000Z",
+    "attempt": "attempt",
+    "attemptedAt": "2026-11-22T09:30:00.000Z",
     "pollingRound": 0,
     "inquiries": 0,
 }
-OPENED = KEPT | {"status": "INIT", "openShard": "18", "lookAt": "2026-11-22T09:30:30.000Z"}
+OPENED = KEPT | {"status": "INIT", "watchShard": "18", "overdueAt": "2026-11-22T09:30:30.000Z"}
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +91,7 @@ def test_an_order_is_opened_as_one_row_that_the_sweep_can_see(rows: Any) -> None
 def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
     given = order(
         created_at=NOW + timedelta(milliseconds=1),
-        sent_at=NOW + timedelta(milliseconds=999),
+        attempted_at=NOW + timedelta(milliseconds=999),
         merchant_account_id="shop-7",
     )
     TABLE.open(given)
@@ -98,7 +100,7 @@ def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
 
 def test_an_id_that_is_taken_opens_nothing_and_shows_what_stands_there(rows: Any) -> None:
     opened()
-    assert TABLE.open(order(sent_by="another", fingerprint="f")) == Written(order(), won=False)
+    assert TABLE.open(order(attempt="another", fingerprint="f")) == Written(order(), won=False)
     assert row(rows) == OPENED
 
 
@@ -118,7 +120,7 @@ def test_every_attribute_comes_back(rows: Any) -> None:
         Item=KEPT
         | {
             "status": "CANCELLED",
-            "unsent": True,
+            "neverSent": True,
             "pollingRound": 3,
             "inquiries": 12,
             "lastInquiry": "inquiry U/",
@@ -134,7 +136,7 @@ def test_every_attribute_comes_back(rows: Any) -> None:
     )
     assert TABLE.get(ID) == order(
         status=Status.CANCELLED,
-        unsent=True,
+        neverSent=True,
         polling_round=3,
         inquiries=12,
         last_inquiry="inquiry U/",
@@ -193,17 +195,17 @@ def test_of_many_results_at_once_one_wins(rows: Any) -> None:
 
 CHANGES: list[Callable[[Order], Written]] = [
     lambda stale: TABLE.settle(stale, PAID, Witness.PAY, LATER),
-    lambda stale: TABLE.note_unsent(stale),
-    lambda stale: TABLE.take_over_unsent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2"),
+    lambda stale: TABLE.note_never_sent(stale),
+    lambda stale: TABLE.take_over_never_sent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2"),
     lambda stale: TABLE.take_over_sending(stale, "another", LATER),
     lambda stale: TABLE.note_inquiry(stale, 1, "U", LATER),
-    lambda stale: TABLE.note_watched(OverdueOrder(ID, 0, OPENED["lookAt"]), LATER),
-    lambda stale: TABLE.open_round(OverdueOrder(ID, 0, OPENED["lookAt"]), LATER),
+    lambda stale: TABLE.note_watched(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
+    lambda stale: TABLE.start_round(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
 ]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("unsent", [{}, {"unsent": True}], ids=["sent", "unsent"])
+@pytest.mark.parametrize("neverSent", [{}, {"neverSent": True}], ids=["sent", "neverSent"])
 def test_nothing_changes_an_order_that_is_final(
     rows: Any, change: Callable[[Order], Written], unsent: dict[str, bool]
 ) -> None:
@@ -224,20 +226,20 @@ def test_nothing_creates_an_order_that_was_not_opened(rows: Any, change: Callabl
 
 
 def test_an_order_that_never_left_leaves_the_index_until_it_is_taken_over(rows: Any) -> None:
-    written = TABLE.note_unsent(opened())
-    assert written == Written(order(unsent=True), won=True)
-    assert row(rows) == KEPT | {"status": "INIT", "unsent": True}
-    taken = TABLE.take_over_unsent(written.order, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64)
+    written = TABLE.note_never_sent(opened())
+    assert written == Written(order(neverSent=True), won=True)
+    assert row(rows) == KEPT | {"status": "INIT", "neverSent": True}
+    taken = TABLE.take_over_never_sent(written.order, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64)
     expected = order(
-        sent_by="another", sent_at=LATER, payment_expiry_time="2026-11-22T09:31:55Z", pay_body_sha256="2" * 64
+        attempt="another", attempted_at=LATER, payment_expiry_time="2026-11-22T09:31:55Z", pay_body_sha256="2" * 64
     )
     assert taken == Written(expected, won=True)
     assert row(rows) == OPENED | {
-        "sentBy": "another",
-        "sentAt": "2026-11-22T09:31:00.000Z",
+        "attempt": "another",
+        "attemptedAt": "2026-11-22T09:31:00.000Z",
         "paymentExpiryTime": "2026-11-22T09:31:55Z",
         "payBodySha256": "2" * 64,
-        "lookAt": "2026-11-22T09:31:30.000Z",
+        "overdueAt": "2026-11-22T09:31:30.000Z",
     }
 
 
@@ -245,41 +247,41 @@ def test_who_was_taken_over_cannot_note_that_nothing_left(rows: Any) -> None:
     before = opened()
     TABLE.take_over_sending(before, "another", LATER)
     stored = row(rows)
-    assert TABLE.note_unsent(before) == Written(TABLE.get(ID), won=False)
+    assert TABLE.note_never_sent(before) == Written(TABLE.get(ID), won=False)
     assert row(rows) == stored
 
 
 def test_that_nothing_left_can_be_noted_twice_by_the_same_attempt_alone(rows: Any) -> None:
     before = opened()
-    TABLE.note_unsent(before)
-    assert TABLE.note_unsent(before).won
-    assert TABLE.get(ID).unsent
+    TABLE.note_never_sent(before)
+    assert TABLE.note_never_sent(before).won
+    assert TABLE.get(ID).neverSent
 
 
 def test_another_attempts_note_is_not_ones_own(rows: Any) -> None:
-    rows.put_item(Item=KEPT | {"status": "INIT", "unsent": True, "sentBy": "another"})
-    assert not TABLE.note_unsent(order()).won
+    rows.put_item(Item=KEPT | {"status": "INIT", "neverSent": True, "attempt": "another"})
+    assert not TABLE.note_never_sent(order()).won
 
 
 def test_an_order_that_never_left_is_taken_over_once(rows: Any) -> None:
-    unsent = TABLE.note_unsent(opened()).order
-    first = TABLE.take_over_unsent(unsent, "first", LATER, "2026-11-22T09:31:55Z", "2")
-    assert TABLE.take_over_unsent(unsent, "second", NOW, "2026-11-22T09:32:55Z", "3") == replace(first, won=False)
+    unsent = TABLE.note_never_sent(opened()).order
+    first = TABLE.take_over_never_sent(unsent, "first", LATER, "2026-11-22T09:31:55Z", "2")
+    assert TABLE.take_over_never_sent(unsent, "second", NOW, "2026-11-22T09:32:55Z", "3") == replace(first, won=False)
 
 
 @pytest.mark.parametrize("attempt", ["attempt", "another"])
 def test_what_may_have_left_is_not_started_afresh(rows: Any, attempt: str) -> None:
     opened()
-    written = TABLE.take_over_unsent(order(sent_by=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2")
+    written = TABLE.take_over_never_sent(order(attempt=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2")
     assert written == Written(order(), won=False)
     assert row(rows) == OPENED
 
 
 def test_a_take_over_whose_answer_was_lost_knows_its_own_write(rows: Any) -> None:
     before = opened()
-    unsent = TABLE.note_unsent(before).order
-    TABLE.take_over_unsent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2")
-    assert TABLE.take_over_unsent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2").won
+    unsent = TABLE.note_never_sent(before).order
+    TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2")
+    assert TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2").won
     TABLE.take_over_sending(TABLE.get(ID), "next", LATER)
     assert TABLE.take_over_sending(before, "next", LATER).won
 
@@ -287,13 +289,13 @@ def test_a_take_over_whose_answer_was_lost_knows_its_own_write(rows: Any) -> Non
 def test_a_sending_is_repeated_by_one_and_the_index_stays(rows: Any) -> None:
     before = opened()
     taken = TABLE.take_over_sending(before, "first", LATER)
-    assert taken == Written(order(sent_by="first", sent_at=LATER), won=True)
-    assert row(rows) == OPENED | {"sentBy": "first", "sentAt": "2026-11-22T09:31:00.000Z"}
+    assert taken == Written(order(attempt="first", attempted_at=LATER), won=True)
+    assert row(rows) == OPENED | {"attempt": "first", "attemptedAt": "2026-11-22T09:31:00.000Z"}
     assert TABLE.take_over_sending(before, "second", NOW) == replace(taken, won=False)
 
 
 def test_what_never_left_is_not_repeated(rows: Any) -> None:
-    unsent = TABLE.note_unsent(opened()).order
+    unsent = TABLE.note_never_sent(opened()).order
     assert TABLE.take_over_sending(unsent, "second", LATER) == Written(unsent, won=False)
 
 
@@ -305,39 +307,39 @@ def test_an_inquiry_is_noted_and_moves_the_next_look(rows: Any) -> None:
     assert row(rows) == OPENED | {
         "inquiries": 2,
         "lastInquiry": "inquiry S: PROCESSING",
-        "lookAt": "2026-11-22T09:31:00.000Z",
+        "overdueAt": "2026-11-22T09:31:00.000Z",
     }
 
 
 def test_an_order_that_never_left_is_not_put_back_into_the_index_by_an_inquiry(rows: Any) -> None:
-    unsent = TABLE.note_unsent(opened()).order
+    unsent = TABLE.note_never_sent(opened()).order
     assert TABLE.note_inquiry(unsent, 1, "U", LATER) == Written(unsent, won=False)
-    assert "lookAt" not in row(rows)
+    assert "overdueAt" not in row(rows)
 
 
-def overdue(**changes: Any) -> OverdueOrder:
-    return replace(OverdueOrder(ID, 0, str(OPENED["lookAt"])), **changes)
+def overdue(**changes: Any) -> Overdue:
+    return replace(Overdue(ID, 0, str(OPENED["overdueAt"])), **changes)
 
 
 def test_an_order_that_is_watched_moves_its_look_alone(rows: Any) -> None:
     opened()
     assert TABLE.note_watched(overdue(), LATER).won
-    assert row(rows) == OPENED | {"lookAt": "2026-11-22T09:31:00.000Z"}
+    assert row(rows) == OPENED | {"overdueAt": "2026-11-22T09:31:00.000Z"}
     assert not TABLE.note_watched(overdue(), NOW).won
-    assert row(rows)["lookAt"] == "2026-11-22T09:31:00.000Z"
+    assert row(rows)["overdueAt"] == "2026-11-22T09:31:00.000Z"
 
 
 def test_a_round_is_opened_once(rows: Any) -> None:
     opened()
-    assert TABLE.open_round(overdue(polling_round=4), LATER) == Written(order(polling_round=5), won=True)
-    assert row(rows) == OPENED | {"pollingRound": 5, "lookAt": "2026-11-22T09:31:00.000Z"}
-    assert not TABLE.open_round(overdue(polling_round=5), NOW).won
+    assert TABLE.start_round(overdue(polling_round=4), LATER) == Written(order(polling_round=5), won=True)
+    assert row(rows) == OPENED | {"pollingRound": 5, "overdueAt": "2026-11-22T09:31:00.000Z"}
+    assert not TABLE.start_round(overdue(polling_round=5), NOW).won
     assert row(rows)["pollingRound"] == 5
 
 
 def test_a_spent_schedule_is_out_of_the_sweeps_view_for_ever(rows: Any) -> None:
     TABLE.note_inquiry(opened(), 12, "U", NEVER)
-    assert row(rows)["lookAt"] == "9999-12-31T00:00:00.000Z"
+    assert row(rows)["overdueAt"] == "9999-12-31T00:00:00.000Z"
     assert list(TABLE.overdue(datetime(9999, 12, 30, tzinfo=UTC))) == []
 
 
@@ -347,7 +349,7 @@ def test_a_spent_schedule_is_out_of_the_sweeps_view_for_ever(rows: Any) -> None:
 def many(number: int, **changes: Any) -> list[str]:
     ids = [f"ord-{place:03d}" for place in range(number)]
     for place, payment_request_id in enumerate(ids):
-        opened(payment_request_id=payment_request_id, sent_at=NOW + timedelta(seconds=place), **changes)
+        opened(payment_request_id=payment_request_id, attempted_at=NOW + timedelta(seconds=place), **changes)
     return ids
 
 
@@ -355,31 +357,31 @@ def test_overdue_is_what_should_have_been_looked_at_by_now(rows: Any) -> None:
     ids = many(40)
     found = list(TABLE.overdue(NOW + timedelta(seconds=30 + 20)))
     assert {each.payment_request_id for each in found} == set(ids[:21])
-    assert {each.look_at for each in found} == {f"2026-11-22T09:30:{30 + s:02d}.000Z" for s in range(21) if s < 30}
+    assert {each.overdue_at for each in found} == {f"2026-11-22T09:30:{30 + s:02d}.000Z" for s in range(21) if s < 30}
     assert {each.polling_round for each in found} == {0}
 
 
 def test_the_orders_of_a_shard_come_longest_overdue_first_and_every_page_of_them(rows: Any) -> None:
     with rows.batch_writer() as batch:
         for place in range(120):
-            look_at = (NOW + timedelta(seconds=(place * 7) % 120)).isoformat(timespec="milliseconds")[:23] + "Z"
+            overdue_at = (NOW + timedelta(seconds=(place * 7) % 120)).isoformat(timespec="milliseconds")[:23] + "Z"
             batch.put_item(
                 Item=OPENED
-                | {"paymentRequestId": f"o-{place}", "openShard": "07", "lookAt": look_at, "pollingRound": 2}
+                | {"paymentRequestId": f"o-{place}", "watchShard": "07", "overdueAt": overdue_at, "pollingRound": 2}
             )
     found = list(TABLE.overdue(LATER + timedelta(hours=1), [7]))
     assert len(found) == 120
-    assert [each.look_at for each in found] == sorted(each.look_at for each in found)
+    assert [each.overdue_at for each in found] == sorted(each.overdue_at for each in found)
     assert {each.polling_round for each in found} == {2}
     assert list(TABLE.overdue(LATER + timedelta(hours=1), [6, 8])) == []
 
 
 def test_every_order_is_in_one_of_the_shards(rows: Any) -> None:
     many(200)
-    shards = {row["openShard"] for row in rows.scan()["Items"]}
-    assert shards == {f"{shard:02d}" for shard in range(OPEN_SHARDS)}
+    shards = {row["watchShard"] for row in rows.scan()["Items"]}
+    assert shards == {f"{shard:02d}" for shard in range(WATCH_SHARDS)}
     assert len(list(TABLE.overdue(LATER + timedelta(hours=1)))) == 200
-    assert OPEN_SHARDS == 32
+    assert WATCH_SHARDS == 32
 
 
 def test_a_final_order_is_overdue_no_more(rows: Any) -> None:
@@ -398,7 +400,7 @@ def test_orders_that_are_init_for_long_are_counted_up_to_a_limit(rows: Any) -> N
 
 def test_a_spent_order_is_counted_and_a_final_or_unsent_one_is_not(rows: Any) -> None:
     TABLE.note_inquiry(opened(), 12, "U", NEVER)
-    TABLE.note_unsent(opened(payment_request_id="unsent"))
+    TABLE.note_never_sent(opened(payment_request_id="neverSent"))
     TABLE.settle(opened(payment_request_id="final"), FAILED, Witness.PAY, LATER)
     assert TABLE.init_since(LATER, 100) == 1
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided
 from autodebit.errors import NotificationMalformed
-from autodebit.messages import parse_notification
-from autodebit.order import Amount, Order, Status
-from autodebit.outcome import Contradiction, Final, Open, Reading, disputes, read_inquiry, read_notification, read_pay
+from autodebit.payment.notification import parse_notification
+from autodebit.payment.order import Order, Status
+from autodebit.payment.outcome import disputes, read_inquiry, read_notification, read_pay
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -116,32 +118,32 @@ def test_pay_with_s_is_a_success_on_the_first_and_on_a_repeated_call(read: Reade
 def test_pay_with_f_fails_the_order_on_the_first_call_alone(code: str) -> None:
     answer = {"result": result("F", code)}
     assert first_pay(order(), answer) == Final(Status.FAIL, code, "text")
-    assert repeated_pay(order(), answer) == Open(f"pay F/{code}")
+    assert repeated_pay(order(), answer) == Undecided(f"pay F/{code}")
 
 
 @pytest.mark.parametrize("code", OF_AN_EARLIER_PAYMENT)
 @pytest.mark.parametrize("read", [first_pay, repeated_pay])
 def test_an_f_that_speaks_of_an_earlier_payment_is_left_to_inquiry(read: Reader, code: str) -> None:
-    assert read(order(), {"result": result("F", code)}) == Open(f"pay F/{code}")
+    assert read(order(), {"result": result("F", code)}) == Undecided(f"pay F/{code}")
 
 
 @pytest.mark.parametrize("code", [*UNKNOWN, "SUCCESS", "USER_BALANCE_NOT_ENOUGH", "A_CODE_OF_NEXT_YEAR"])
 @pytest.mark.parametrize("read", [first_pay, repeated_pay])
 def test_pay_with_u_leaves_the_order_open_whatever_its_code(read: Reader, code: str) -> None:
-    assert read(order(), paid(result=result("U", code))) == Open(f"pay U/{code}")
+    assert read(order(), paid(result=result("U", code))) == Undecided(f"pay U/{code}")
 
 
 @pytest.mark.parametrize("status", NO_STATUS)
 @pytest.mark.parametrize("read", READERS)
 def test_a_status_nobody_documented_is_never_final(read: Reader, status: Any) -> None:
-    assert isinstance(read(order(), paid(result=result(status, "SUCCESS"))), Open)
+    assert isinstance(read(order(), paid(result=result(status, "SUCCESS"))), Undecided)
 
 
 @pytest.mark.parametrize("answer", [{}, {"result": None}, {"result": "S"}, {"result": ["S"]}, {"resultStatus": "S"}])
 @pytest.mark.parametrize("read", OWN_CALLS)
 def test_an_answer_without_a_result_is_never_final(read: Reader, answer: dict[str, Any]) -> None:
-    assert isinstance(read(order(), answer), Open)
-    assert isinstance(read(order(), paid() | {"result": answer.get("result")}), Open)
+    assert isinstance(read(order(), answer), Undecided)
+    assert isinstance(read(order(), paid() | {"result": answer.get("result")}), Undecided)
 
 
 @pytest.mark.parametrize("code", ["USER_BALANCE_NOT_ENOUGH", "PAYMENT_IN_PROCESS", "", None, 7])
@@ -179,11 +181,11 @@ def test_an_inquiry_tells_why_with_the_payments_code_and_not_the_calls() -> None
     ["PROCESSING", "PENDING", "AUTHORIZED", "success", "SUCCESS ", "CANCELED", "", None, 1, True, ["SUCCESS"], {}],
 )
 def test_any_other_payment_status_leaves_the_order_open(payment_status: Any) -> None:
-    assert isinstance(read_inquiry(order(), paid(paymentStatus=payment_status)), Open)
+    assert isinstance(read_inquiry(order(), paid(paymentStatus=payment_status)), Undecided)
 
 
 def test_an_inquiry_without_a_payment_status_leaves_the_order_open() -> None:
-    assert read_inquiry(order(), without(paid(), "paymentStatus")) == Open("inquiry S: without paymentStatus")
+    assert read_inquiry(order(), without(paid(), "paymentStatus")) == Undecided("inquiry S: without paymentStatus")
 
 
 @pytest.mark.parametrize(
@@ -198,10 +200,10 @@ def test_an_inquiry_without_a_payment_status_leaves_the_order_open() -> None:
 )
 @pytest.mark.parametrize("payment_status", [None, "SUCCESS", "FAIL", "CANCELLED", "PROCESSING"])
 def test_an_inquiry_that_failed_says_nothing_of_the_payment(call: str, code: str, payment_status: str | None) -> None:
-    assert read_inquiry(order(), paid(result=result(call, code), paymentStatus=payment_status)) == Open(
+    assert read_inquiry(order(), paid(result=result(call, code), paymentStatus=payment_status)) == Undecided(
         f"inquiry {call}/{code}"
     )
-    assert read_inquiry(order(), {"result": result(call, code)}) == Open(f"inquiry {call}/{code}")
+    assert read_inquiry(order(), {"result": result(call, code)}) == Undecided(f"inquiry {call}/{code}")
 
 
 # --- notifyPayment -----------------------------------------------------------------------------------------------
@@ -228,7 +230,7 @@ def test_only_payment_result_with_s_or_f_settles(
 ) -> None:
     reading = read_notification(order(), paid(notifyType=notify_type, result=result(status, code)))
     if expected is None:
-        assert reading == Open(f"notify {notify_type} {status}/{code}")
+        assert reading == Undecided(f"notify {notify_type} {status}/{code}")
     else:
         assert isinstance(reading, Final)
         assert (reading.status, reading.result_code, reading.payment_id) == (expected, code, PAYMENT_ID)
@@ -332,11 +334,11 @@ def test_of_a_status_8_and_of_a_code_64_characters_are_kept(read: Reader, witnes
 
 
 def test_what_leaves_an_order_open_is_kept_as_it_was_said() -> None:
-    assert first_pay(order(), {}) == Open("pay /")
-    assert read_inquiry(order(), {}) == Open("inquiry /")
-    assert read_inquiry(order(), paid(paymentStatus="P" * 65)) == Open(f"inquiry S: {'P' * 64}")
+    assert first_pay(order(), {}) == Undecided("pay /")
+    assert read_inquiry(order(), {}) == Undecided("inquiry /")
+    assert read_inquiry(order(), paid(paymentStatus="P" * 65)) == Undecided(f"inquiry S: {'P' * 64}")
     pending = paid(notifyType="PAYMENT_PENDING")
-    assert read_notification(order(), pending) == Open("notify PAYMENT_PENDING S/SUCCESS")
+    assert read_notification(order(), pending) == Undecided("notify PAYMENT_PENDING S/SUCCESS")
 
 
 def test_what_a_contradiction_quotes_is_short() -> None:
@@ -461,7 +463,7 @@ def test_no_json_object_is_a_success_unless_id_amount_and_currency_are_the_order
     )
     for read in READERS:
         reading = read(order(), message)
-        assert isinstance(reading, Final | Open | Contradiction)
+        assert isinstance(reading, Final | Undecided | Contradiction)
         if isinstance(reading, Final) and reading.status is Status.SUCCESS:
             assert named
             assert message["result"]["resultStatus"] == "S"
@@ -487,4 +489,4 @@ def test_every_notification_that_can_be_read_has_a_reading(message: dict[str, An
         notification = parse_notification(body(message))
     except NotificationMalformed:
         return
-    assert isinstance(read_notification(order(), notification), Final | Open | Contradiction)
+    assert isinstance(read_notification(order(), notification), Final | Undecided | Contradiction)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from autodebit.errors import FieldError
-from autodebit.pay_fields import OWNED, PAYMENT_REQUEST_ID, check_pay_fields
+from autodebit.payment.fields import OWNED, PAYMENT_REQUEST_ID, check_pay_fields
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,10 +7,10 @@ from autodebit.polling import (
     GRACE_S,
     INIT_ALARM_S,
     execution_name,
-    first_look,
-    following_look,
     next_wait,
+    overdue_at,
     parse_schedule,
+    sending_overdue_at,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,12 +58,12 @@ def test_the_longest_name_is_one_that_step_functions_takes() -> None:
 
 
 def test_the_first_look_is_due_when_the_post_can_no_longer_run() -> None:
-    assert first_look(NOW) - NOW == timedelta(seconds=30)
+    assert sending_overdue_at(NOW) - NOW == timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("wait_s", [3, 54_000])
 def test_a_look_is_overdue_a_minute_after_its_wait(wait_s: int) -> None:
-    assert following_look(NOW, wait_s) - NOW == timedelta(seconds=wait_s + GRACE_S)
+    assert overdue_at(NOW, wait_s) - NOW == timedelta(seconds=wait_s + GRACE_S)
     assert GRACE_S == 60
 
 

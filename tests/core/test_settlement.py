@@ -7,11 +7,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from autodebit import settlement, telemetry
+from autodebit import telemetry
+from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided
 from autodebit.errors import TableFault
-from autodebit.order import Order, Status, Witness
-from autodebit.order_table import Written
-from autodebit.outcome import Contradiction, Final, Open, Reading
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.rows.guard import Written
+from autodebit.settle import settle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 
 def hear(table: Table, stale: Order, reading: Reading, witness: Witness = Witness.NOTIFY) -> Order:
-    return settlement.apply(table, stale, reading, witness, NOW)  # type: ignore[arg-type]
+    return settle(table, stale, reading, witness, NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("final", FINALS)
@@ -151,7 +152,7 @@ def test_a_result_that_agrees_with_the_one_that_is_known_asks_nothing_of_the_tab
 def test_what_is_not_final_changes_nothing(status: Status, counted: Mock, settled: Mock) -> None:
     table = Table(order(status=status))
     before = table.row
-    assert hear(table, before, Open("pay U/PAYMENT_IN_PROCESS")) is before
+    assert hear(table, before, Undecided("pay U/PAYMENT_IN_PROCESS")) is before
     assert table.row is before
     counted.assert_not_called()
 
@@ -176,7 +177,7 @@ def test_a_dispute_that_cannot_be_kept_is_a_fault(counted: Mock, settled: Mock) 
 
 readings = st.one_of(
     st.sampled_from(FINALS),
-    st.sampled_from([replace(FINALS[0], payment_id="another"), Open("x"), Contradiction("a"), Contradiction("b")]),
+    st.sampled_from([replace(FINALS[0], payment_id="another"), Undecided("x"), Contradiction("a"), Contradiction("b")]),
 )
 
 
@@ -191,7 +192,7 @@ def test_however_witnesses_follow_each_other_init_is_left_once_and_no_dispute_is
         patch.setattr(telemetry, "count", Mock())
         for reading, witness, age in heard:
             stale = seen[max(0, len(seen) - 1 - age)]
-            settlement.apply(table, stale, reading, witness, NOW + timedelta(seconds=len(seen)))  # type: ignore[arg-type]
+            settle(table, stale, reading, witness, NOW + timedelta(seconds=len(seen)))  # type: ignore[arg-type]
             seen.append(table.row)
     statuses = [row.status for row in seen]
     assert statuses == sorted(statuses, key=lambda status: status is not Status.INIT)

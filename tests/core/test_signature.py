@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from autodebit.credentials import parse_public_key
+from autodebit.alipay.credentials import parse_public_key
+from autodebit.alipay.signature import SignedMessage, parse_header, sign, verify
 from autodebit.errors import SignatureInvalid
-from autodebit.signature import SignedMessage, parse_header, sign, verify
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from autodebit import transport
+from autodebit.alipay import transport
+from autodebit.alipay.transport import ANSWER_BYTES_MAX, Transport
 from autodebit.errors import CertificateRefused, GatewayError, NotSent, OutcomeUnknown
-from autodebit.transport import LONGEST_ANSWER, Transport
 
 from .peer import Call, Certificates, Peer, Script
 
@@ -93,8 +93,8 @@ def test_a_packed_answer_is_not_unpacked_for_the_bytes_that_came_are_what_is_sig
 
 
 def test_an_answer_may_be_as_long_as_the_limit(serve: Serve) -> None:
-    peer = serve(lambda call: call.answer(b"x" * LONGEST_ANSWER))
-    assert len(post(peer.url)[1]) == LONGEST_ANSWER
+    peer = serve(lambda call: call.answer(b"x" * ANSWER_BYTES_MAX))
+    assert len(post(peer.url)[1]) == ANSWER_BYTES_MAX
 
 
 # --- Certain: nothing left ---------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ USELESS: dict[str, Script] = {
     "a chunk that is none": lambda call: call.send(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"
     ),
-    "too long": lambda call: call.answer(b"x" * (LONGEST_ANSWER + 1)),
+    "too long": lambda call: call.answer(b"x" * (ANSWER_BYTES_MAX + 1)),
     "a truncated chunk": lambda call: (
         call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
         call.close(),
@@ -355,7 +355,7 @@ def test_a_large_answer_takes_little_memory(how: str, serve: Serve) -> None:
     peer = serve(LARGE[how])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(OutcomeUnknown):
-        assert len(post(peer.url, 10.0)[1]) <= LONGEST_ANSWER
+        assert len(post(peer.url, 10.0)[1]) <= ANSWER_BYTES_MAX
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown_mb < 60
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from autodebit.alipay.credentials import CredentialsStore
+from autodebit.alipay.signature import SignedMessage
 from autodebit.api import body_of, headers_of
-from autodebit.credentials import CredentialsStore
 from autodebit.errors import SignatureInvalid
-from autodebit.signature import SignedMessage
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from .samples import VECTORS, public_key, secret

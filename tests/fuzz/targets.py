@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from autodebit.alipay.credentials import CredentialsStore, parse_credentials
+from autodebit.alipay.reading import Final
+from autodebit.alipay.signature import SignedMessage
 from autodebit.api import body_of, headers_of
-from autodebit.credentials import CredentialsStore, parse_credentials
 from autodebit.errors import (
     CredentialsUnavailable,
     NotificationMalformed,
@@ -22,10 +24,10 @@ from autodebit.errors import (
     RequestInvalid,
     SignatureInvalid,
 )
-from autodebit.messages import parse_answer, parse_notification, parse_pay_request
-from autodebit.order import Status
-from autodebit.outcome import DECIDED_BY_INQUIRY, Final, read_inquiry, read_notification, read_pay
-from autodebit.signature import SignedMessage
+from autodebit.payment.notification import parse_notification
+from autodebit.payment.order import Status
+from autodebit.payment.outcome import DECIDED_BY_INQUIRY, read_inquiry, read_notification, read_pay
+from autodebit.payment.request import parse_answer, parse_pay_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

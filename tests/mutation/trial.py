@@ -176,7 +176,9 @@ class Trials:
         return self._first_failure(tests)
 
     def _first_failure(self, tests: list[str]) -> str | None:
-        from autodebit.order_table import OrderItem  # by now the tests have imported it, with their parent's table
+        from autodebit.payment.order_table import (
+            OrderItem,  # by now the tests have imported it, with their parent's table
+        )
 
         OrderItem.Meta.table_name = os.environ["ORDERS_TABLE"]
         for test in tests:

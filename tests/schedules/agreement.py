@@ -158,7 +158,7 @@ def _play(product: Product, history: list[Any], serve: Serve) -> str:
 
 def _operate(product: Product, history: list[Any]) -> list[str]:
     modules = product.modules
-    table = modules["autodebit.order_table"].OrderTable()
+    table = modules["autodebit.payment.order_table"].OrderTable()
     errors = modules["autodebit.errors"].AutodebitError
     known: dict[str, Any] = {}
     results = []
@@ -175,7 +175,7 @@ def _operate(product: Product, history: list[Any]) -> list[str]:
 
 
 def _order(modules: Any, payment_request_id: str, token: str) -> Any:
-    order = modules["autodebit.order"]
+    order = modules["autodebit.payment.order"]
     return order.Order(
         payment_request_id=payment_request_id,
         status=order.Status.INIT,
@@ -185,35 +185,37 @@ def _order(modules: Any, payment_request_id: str, token: str) -> Any:
         payment_expiry_time="2026-11-22T09:30:55Z",
         fingerprint="0",
         pay_body_sha256="1",
-        sent_by=token,
-        sent_at=EPOCH,
+        attempt=token,
+        attempted_at=EPOCH,
     )
 
 
 def _settle(modules: Any, table: Any, order: Any, token: str, at: datetime) -> Any:
-    status, witness = modules["autodebit.order"].Status, modules["autodebit.order"].Witness
-    final = modules["autodebit.outcome"].Final
+    status, witness = modules["autodebit.payment.order"].Status, modules["autodebit.payment.order"].Witness
+    final = modules["autodebit.payment.outcome"].Final
     if token == "a":
         return table.settle(order, final(status.SUCCESS, "SUCCESS", "ü", "payment", "then"), witness.NOTIFY, at)
     return table.settle(order, final(status.FAIL), witness.INQUIRY, at)
 
 
 def _overdue(modules: Any, order: Any, at: datetime) -> Any:
-    shown = modules["autodebit.order_table"]
-    look_at = shown.utc_text(at, "milliseconds")
-    return shown.OverdueOrder(order.payment_request_id, order.polling_round, look_at)
+    shown = modules["autodebit.payment.order_table"]
+    overdue_at = shown.utc_text(at, "milliseconds")
+    return shown.OverdueOrder(order.payment_request_id, order.polling_round, overdue_at)
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "open": lambda m, table, order, token, at: table.open(order),
     "get": lambda m, table, order, token, at: table.get(order.payment_request_id),
     "settle": _settle,
-    "note_unsent": lambda m, table, order, token, at: table.note_unsent(order),
-    "take_over_unsent": lambda m, table, order, token, at: table.take_over_unsent(order, token, at, "then", token),
+    "note_never_sent": lambda m, table, order, token, at: table.note_never_sent(order),
+    "take_over_never_sent": lambda m, table, order, token, at: table.take_over_never_sent(
+        order, token, at, "then", token
+    ),
     "take_over_sending": lambda m, table, order, token, at: table.take_over_sending(order, token, at),
     "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, 1, f"said {token}", at),
     "note_watched": lambda m, table, order, token, at: table.note_watched(_overdue(m, order, at), at),
-    "open_round": lambda m, table, order, token, at: table.open_round(_overdue(m, order, at), at),
+    "start_round": lambda m, table, order, token, at: table.start_round(_overdue(m, order, at), at),
     "note_contradiction": lambda m, table, order, token, at: table.note_contradiction(order, f"said {token}"),
     "overdue": lambda m, table, order, token, at: sorted(map(repr, table.overdue(at, [0]))),
     "init_since": lambda m, table, order, token, at: table.init_since(at, 3),

@@ -59,7 +59,7 @@ for _name, _value in {
 Change = tuple[str, str, str]
 """A file of the product, a text that stands in it once, and the text in its place."""
 
-SMALLER: list[Change] = [("order_table.py", "OPEN_SHARDS = 32", "OPEN_SHARDS = 1")]
+SMALLER: list[Change] = [("order_table.py", "WATCH_SHARDS = 32", "WATCH_SHARDS = 1")]
 """One order has one partition; the sweep of 31 empty ones would only take time."""
 
 
@@ -226,7 +226,7 @@ def _load(changes: list[Change]) -> tuple[dict[str, ModuleType], dict[str, Modul
         raise TextNotFound(f"no such file: {changes}")
     telemetry = modules["autodebit.telemetry"]
     telemetry.count, telemetry.settled = _count, _settled
-    gateway = modules["autodebit.gateway"]
+    gateway = modules["autodebit.alipay.gateway"]
     gateway.sign = functools.cache(gateway.sign)  # RSA is most of the time that a run takes
     return modules, apps
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from autodebit.order_table import OpenOrders, OrderItem
+from autodebit.payment.order_table import OrderItem, WatchedOrders
 from autodebit.polling import parse_schedule
 
 from .source import (
@@ -211,15 +211,15 @@ def test_the_table_has_the_keys_and_the_index_that_the_code_uses() -> None:
     assert properties["KeySchema"] == [{"AttributeName": "paymentRequestId", "KeyType": "HASH"}]
     assert OrderItem._hash_keyname == "paymentRequestId"
     (index,) = properties["GlobalSecondaryIndexes"]
-    meta = OpenOrders.Meta
+    meta = WatchedOrders.Meta
     assert index["IndexName"] == meta.index_name
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["openShard", "lookAt"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["watchShard", "overdueAt"]
     assert index["Projection"]["ProjectionType"] == meta.projection.projection_type
     assert set(index["Projection"]["NonKeyAttributes"]) == set(meta.projection.non_key_attributes)
     (query,) = [s for s in statements("SweepRole") if "dynamodb:Query" in listed(s["Action"])]
     assert query["Resource"] == {"Sub": f"${{OrderTable.Arn}}/index/{meta.index_name}"}
     defined = {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]}
-    assert defined == {"paymentRequestId", "openShard", "lookAt"}
+    assert defined == {"paymentRequestId", "watchShard", "overdueAt"}
 
 
 # --- Alarms ------------------------------------------------------------------------------------------------------

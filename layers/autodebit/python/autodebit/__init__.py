@@ -1,4 +1,4 @@
-"""What the functions share: the life of one auto-debit payment, from `order` (the row) to `gateway` (Alipay)."""
+"""What the functions share: `payment` has the life of a payment, `alipay` the wire, `rows` the guard of every write."""
 
 import gc
 

@@ -1,10 +1,10 @@
-"""What can go wrong, as a tree; each leaf says what the caller may do now.
+"""What can go wrong, as a tree. Each leaf knows the status of its answer and says what the caller may do now.
 
 AutodebitError
 ├── RequestInvalid            400  correct the named fields and send again
-├── PaymentConflict           409  this paymentRequestId stands for another payment: use a new one
+├── PaymentConflict           409  this paymentRequestId stands for another payment
 ├── OrderNotFound             404
-├── NotificationRejected
+├── NotificationRejected           the status of the refusal, and the resultCode that goes with it
 │   ├── SignatureInvalid      401  missing, garbled, of an unknown key, of another client: it fails closed
 │   ├── NotificationMalformed 400
 │   ├── UnknownOrder          404
@@ -13,17 +13,28 @@ AutodebitError
 │   ├── NotSent               503  no byte of the message left this machine: the same call may come again
 │   │   ├── CertificateRefused     what answers there does not prove to be the gateway
 │   │   └── CredentialsUnavailable the secret cannot be read, or does not hold usable keys
-│   └── OutcomeUnknown        202  it may have left: nothing may be concluded
+│   └── OutcomeUnknown             it may have left: nothing may be concluded
 │       └── AnswerRefused     something answered, but not provably Alipay
-├── TableFault                500  a write may have been applied or not: look at the order again
-└── PollingFault              an execution may have started or not: starting it again is harmless
+├── TableFault                     a write may have been applied or not: look at the row again
+└── PollingFault                   an execution may have started or not: starting it again is harmless
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class AutodebitError(Exception):
-    """The root; anything else that is raised is a defect or a passing fault of AWS."""
+    """The root; anything else that is raised is a defect or a passing fault of AWS.
+
+    `status`, `title` and `detail` are of the problem document that answers it (RFC 9457). A status of 500 means that
+    nobody answers with it: somebody has to look.
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "An internal fault"
+    detail: ClassVar[str] = (
+        "What became of the request is not known here. Send the same request again, or look the order up."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,10 @@ class FieldError:
 class RequestInvalid(AutodebitError):
     """The request is malformed; `errors` names every field at fault at once."""
 
+    status = 400
+    title = "The request is malformed"
+    detail = "Correct the fields named in errors and send it again."
+
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__(", ".join(error.field for error in errors))
         self.errors = errors
@@ -45,29 +60,51 @@ class RequestInvalid(AutodebitError):
 class PaymentConflict(AutodebitError):
     """This paymentRequestId already stands for a different payment."""
 
+    status = 409
+    title = "This paymentRequestId stands for another payment"
+    detail = "More than paymentExpiryTime and env differs from the first request. Use a new paymentRequestId."
+
 
 class OrderNotFound(AutodebitError):
     """No order has this paymentRequestId."""
 
+    status = 404
+    title = "There is no such order"
+    detail = "No payment was requested under this paymentRequestId."
+
 
 class NotificationRejected(AutodebitError):
-    """A notification that must not change anything."""
+    """A notification that must not change anything. `result_code` is told to Alipay."""
+
+    result_code: ClassVar[str]
 
 
 class SignatureInvalid(NotificationRejected):
     """Not provably from Alipay and to us."""
 
+    status = 401
+    result_code = "INVALID_SIGNATURE"
+
 
 class NotificationMalformed(NotificationRejected):
-    """Authentic, but not a payment notification that can be read."""
+    """Authentic, but not a notification that can be read."""
+
+    status = 400
+    result_code = "PARAM_ILLEGAL"
 
 
 class UnknownOrder(NotificationRejected):
     """Authentic, but about an order that is not ours."""
 
+    status = 404
+    result_code = "ORDER_NOT_EXIST"
+
 
 class AmountMismatch(NotificationRejected):
-    """Authentic, but about another amount or currency than the order's."""
+    """Authentic, but about another amount or currency than ours."""
+
+    status = 409
+    result_code = "AMOUNT_MISMATCH"
 
 
 class GatewayError(AutodebitError):
@@ -80,6 +117,12 @@ class GatewayError(AutodebitError):
 
 class NotSent(GatewayError):
     """Certain: no byte of the message left this machine."""
+
+    status = 503
+    title = "Nothing was sent to Alipay"
+    detail = (
+        "This request sent nothing; an earlier one for the payment may have. Send it again, paymentRequestId and all."
+    )
 
 
 class CertificateRefused(NotSent):
@@ -99,7 +142,7 @@ class AnswerRefused(OutcomeUnknown):
 
 
 class TableFault(AutodebitError):
-    """The order table did not answer in time or refused: a write may have been applied or not."""
+    """A table did not answer in time or refused: a write may have been applied or not."""
 
 
 class PollingFault(AutodebitError):

@@ -1,7 +1,7 @@
 """The polling schedule and the promise that an INIT order is always going to be looked at again.
 
-Every INIT order that may have reached Alipay carries `lookAt`: the instant at which somebody who is alive will have
-looked at it. Whoever looks moves it on. The sweep takes over each order whose `lookAt` has passed, whoever died.
+Every INIT order that may have reached Alipay carries `overdueAt`: the instant from which nobody looking is
+late. Each look sets a new one; the sweep takes over every order that is past its own, whoever died.
 """
 
 from collections.abc import Sequence
@@ -45,11 +45,11 @@ def execution_name(payment_request_id: str, polling_round: int) -> str:
     return f"{payment_request_id}-{polling_round}"
 
 
-def first_look(sent_at: datetime) -> datetime:
-    """When an order just opened must have found a watcher: as soon as its POST can no longer be running."""
-    return sent_at + timedelta(seconds=SENDING_S + 1)
+def sending_overdue_at(attempted_at: datetime) -> datetime:
+    """By when an order just attempted must have found a watcher: as soon as its POST can no longer be running."""
+    return attempted_at + timedelta(seconds=SENDING_S + 1)
 
 
-def following_look(now: datetime, wait_s: int) -> datetime:
-    """When the look after a wait of `wait_s` counts as overdue."""
+def overdue_at(now: datetime, wait_s: int) -> datetime:
+    """From when the look after a wait of `wait_s` counts as overdue."""
     return now + timedelta(seconds=wait_s + GRACE_S)

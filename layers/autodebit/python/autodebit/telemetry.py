@@ -6,14 +6,23 @@ Refused its cause.
 """
 
 import json
+import traceback
 import warnings
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from autodebit.errors import AnswerRefused, CertificateRefused, CredentialsUnavailable, GatewayError, NotSent
-from autodebit.order import Order
+from autodebit.errors import (
+    AnswerRefused,
+    AutodebitError,
+    CertificateRefused,
+    CredentialsUnavailable,
+    GatewayError,
+    NotSent,
+)
 
 NAMESPACE = "autodebit"
 
@@ -27,6 +36,17 @@ warnings.filterwarnings("ignore", "No application metrics to publish", UserWarni
 def count(name: str, value: int = 1) -> None:
     """Add to a metric of this invocation."""
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def fault(error: Exception) -> None:
+    """Log and count what nobody provided for: where it happened, and its text only if it is ours and quotes nothing."""
+    count("Fault")
+    logger.error(
+        "fault",
+        error=type(error).__name__,
+        detail=str(error) if isinstance(error, AutodebitError) else None,
+        stack=traceback.format_tb(error.__traceback__),
+    )
 
 
 def refused(cause: str) -> None:
@@ -46,24 +66,13 @@ def call_failed(call: str, error: GatewayError) -> None:
         count("NoAnswer")
 
 
-def settled(order: Order) -> None:
-    """An order left INIT by this invocation's write."""
-    if order.settled_by is None or order.settled_at is None:
-        raise ValueError("the order is not settled")
-    seconds = (order.settled_at - order.sent_at).total_seconds()
-    logger.info(
-        "payment settled",
-        paymentRequestId=order.payment_request_id,
-        paymentId=order.payment_id,
-        status=order.status.value,
-        settledBy=order.settled_by.value,
-        resultCode=order.result_code,
-        secondsInInit=round(seconds, 3),
-    )
+def settled(kind: str, *, status: str, settled_by: str, seconds: float, keys: Mapping[str, Any]) -> None:
+    """A row left INIT by this invocation's write, `seconds` after its attempt; `kind` is `payment` or the like."""
+    logger.info(f"{kind} settled", **keys, status=status, settledBy=settled_by, secondsInInit=round(seconds, 3))
     # Dimensions of their own need a line of their own: one for both.
     line = EphemeralMetrics(namespace=NAMESPACE)
-    line.add_dimension(name="settledBy", value=order.settled_by.value)
-    line.add_dimension(name="status", value=order.status.value)
-    line.add_metric(name="PaymentSettled", unit=MetricUnit.Count, value=1)
+    line.add_dimension(name="settledBy", value=settled_by)
+    line.add_dimension(name="status", value=status)
+    line.add_metric(name=f"{kind.capitalize()}Settled", unit=MetricUnit.Count, value=1)
     line.add_metric(name="SecondsInInit", unit=MetricUnit.Seconds, value=seconds)
     line.flush_metrics()

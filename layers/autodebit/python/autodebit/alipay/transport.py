@@ -20,10 +20,10 @@ from autodebit.errors import CertificateRefused, NotSent, OutcomeUnknown
 
 CONNECT_TIMEOUT_S = 3.0
 
-LONGEST_ANSWER = 256 * 1024
+ANSWER_BYTES_MAX = 256 * 1024
 """Bytes; Alipay's answers have some two thousand."""
 
-LONGEST_IDLE_S = 5.0
+IDLE_MAX_S = 5.0
 """An older connection is not used again: a frozen function does not see that its peer has closed it, and what is lost
 on it would have to be repeated as if it had been sent."""
 
@@ -44,7 +44,7 @@ class _CertificateRefused(_NeverConnected):
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        _watch.connected(self.sock)
+        _deadlines.connected(self.sock)
 
 
 class _SecureConnection(HTTPSConnection):
@@ -55,7 +55,7 @@ class _SecureConnection(HTTPSConnection):
             raise _CertificateRefused(self, "certificate refused") from error
         except OSError as error:  # a handshake that is cut or refused, which urllib3 reports like a cut request
             raise _NeverConnected(self, "no TLS connection") from error
-        _watch.connected(self.sock)
+        _deadlines.connected(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
@@ -84,25 +84,25 @@ class Transport:
         Raises NotSent when no byte of the request can have left, OutcomeUnknown for everything else that is no
         complete 200 within `timeout_s`.
         """
-        if time.monotonic() - self._used_at > LONGEST_IDLE_S:
+        if time.monotonic() - self._used_at > IDLE_MAX_S:
             self._adapter.poolmanager.clear()
         request = requests.Request("POST", url, {"Accept-Encoding": "identity", **headers}, data=body).prepare()
         timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         try:
             with (
-                _watch.cut_after(timeout_s) as cut,
+                _deadlines.cut_after(timeout_s) as cut,
                 contextlib.closing(self._adapter.send(request, stream=True, timeout=timeout)) as response,
             ):
                 if response.status_code != 200:
                     raise OutcomeUnknown(f"HTTP {response.status_code}")
-                content = response.raw.read(LONGEST_ANSWER + 1, decode_content=False)
+                content = response.raw.read(ANSWER_BYTES_MAX + 1, decode_content=False)
                 if response.raw.length_remaining or cut.is_set():
-                    raise OutcomeUnknown("answer too long" if len(content) > LONGEST_ANSWER else "answer cut short")
+                    raise OutcomeUnknown("answer too long" if len(content) > ANSWER_BYTES_MAX else "answer cut short")
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _unsent(error) or OutcomeUnknown(type(error).__name__) from error
         finally:
             self._used_at = time.monotonic()
-        if len(content) > LONGEST_ANSWER:
+        if len(content) > ANSWER_BYTES_MAX:
             raise OutcomeUnknown("answer too long")
         return {name.lower(): value for name, value in response.headers.items()}, content
 
@@ -119,7 +119,7 @@ def _unsent(error: Exception) -> NotSent | None:
     return None
 
 
-class _Watch:
+class _Deadlines:
     """Bounds whole calls: a peer that sends one byte now and then never runs into a read timeout.
 
     One thread for all calls of this process, for starting one takes longer than signing a request. It sleeps until a
@@ -129,7 +129,7 @@ class _Watch:
     def __init__(self) -> None:
         # A connection that its peer announced to close forgets its socket while the answer is still being read from it.
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._deadlines: dict[threading.Event, float] = {}
+        self._until: dict[threading.Event, float] = {}
         self._changed = threading.Condition()
         self._wakes_at: float | None = None
         """On time.monotonic's clock; infinity while there is nothing to wake for, None before the thread is started."""
@@ -147,7 +147,7 @@ class _Watch:
         """
         cut, deadline = threading.Event(), time.monotonic() + timeout_s
         with self._changed:
-            self._deadlines[cut] = deadline
+            self._until[cut] = deadline
             if self._wakes_at is None:
                 self._wakes_at = deadline
                 threading.Thread(target=self._run, daemon=True).start()
@@ -157,18 +157,18 @@ class _Watch:
             yield cut
         finally:
             with self._changed:
-                del self._deadlines[cut]
+                del self._until[cut]
 
     def _run(self) -> None:
         with self._changed:
             while True:
                 now = time.monotonic()
-                overdue = [cut for cut, deadline in self._deadlines.items() if deadline <= now]
+                overdue = [cut for cut, deadline in self._until.items() if deadline <= now]
                 for cut in overdue:
                     cut.set()
                 if overdue:
                     self._cut()
-                self._wakes_at = now + CUT_AGAIN_S if overdue else min(self._deadlines.values(), default=math.inf)
+                self._wakes_at = now + CUT_AGAIN_S if overdue else min(self._until.values(), default=math.inf)
                 self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
 
     def _cut(self) -> None:
@@ -179,4 +179,4 @@ class _Watch:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-_watch = _Watch()
+_deadlines = _Deadlines()

@@ -1,9 +1,13 @@
 """The order: one payment attempt, its states, and how it is shown."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
+
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Final
+from autodebit.instants import utc_text
 
 
 class Status(StrEnum):
@@ -23,17 +27,11 @@ class Witness(StrEnum):
     INQUIRY = "inquiry"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Money as it stands on the wire: `value` is a string of digits in the currency's minor unit."""
-
-    currency: str
-    value: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A row of the order table. Times are aware UTC; `payment_expiry_time` is the very string sent to Alipay."""
+
+    kind: ClassVar[str] = "payment"
 
     payment_request_id: str
     status: Status
@@ -47,11 +45,11 @@ class Order:
     # The request it stands for, and the attempt to send it.
     fingerprint: str
     pay_body_sha256: str
-    sent_by: str
+    attempt: str
     """Token of the POST that may be sending `pay`; each takeover puts its own here."""
-    sent_at: datetime
+    attempted_at: datetime
     """When that POST took it on."""
-    unsent: bool = False
+    never_sent: bool = False
     """True: no byte of any `pay` ever left, the next identical request may start afresh."""
 
     # The polling that watches over it.
@@ -77,10 +75,23 @@ class Order:
         """When Alipay closes the payment if it is still open."""
         return datetime.fromisoformat(self.payment_expiry_time)
 
+    @property
+    def is_init(self) -> bool:
+        """Whether it has no result yet."""
+        return self.status is Status.INIT
 
-def utc_text(instant: datetime, timespec: str = "seconds") -> str:
-    """An instant as `2026-11-22T09:30:00Z`; fixed width, so texts sort like instants."""
-    return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+    @property
+    def log_keys(self) -> dict[str, Any]:
+        """What identifies the payment in a log line."""
+        return {"paymentRequestId": self.payment_request_id, "paymentId": self.payment_id}
+
+    def disputes(self, final: Final[Status]) -> bool:
+        """Whether a final result contradicts the one the order already has: money moved by one account, not by the
+        other, or moved as two payments. FAIL and CANCELLED agree: nothing was kept.
+        """
+        paid, says_paid = self.status is Status.SUCCESS, final.status is Status.SUCCESS
+        both_known = self.payment_id is not None and final.transaction_id is not None
+        return paid != says_paid or (paid and both_known and self.payment_id != final.transaction_id)
 
 
 def order_document(order: Order) -> dict[str, Any]:
@@ -88,7 +99,7 @@ def order_document(order: Order) -> dict[str, Any]:
     document = {
         "paymentRequestId": order.payment_request_id,
         "status": order.status.value,
-        "paymentAmount": {"currency": order.amount.currency, "value": order.amount.value},
+        "paymentAmount": order.amount.document,
         "referenceOrderId": order.reference_order_id,
         "paymentId": order.payment_id,
         "resultCode": order.result_code,

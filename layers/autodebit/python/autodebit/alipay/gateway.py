@@ -9,17 +9,17 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from autodebit.credentials import CredentialsStore
-from autodebit.errors import AnswerRefused, NotSent, SignatureInvalid
-from autodebit.messages import JsonInvalid, inquiry_body, parse_answer, parse_object, text_at
-from autodebit.order import Order
-from autodebit.signature import SignedMessage, sign
-from autodebit.transport import Transport
+from autodebit.alipay.credentials import CredentialsStore
+from autodebit.alipay.sandbox import api_path
+from autodebit.alipay.signature import SignedMessage, sign
+from autodebit.alipay.strict_json import JsonInvalid, parse_object, text_at
+from autodebit.alipay.transport import Transport
+from autodebit.errors import AnswerRefused, NotSent, OutcomeUnknown, SignatureInvalid
 
 TIMEOUT_S = 10.0
 """Documented for API calls. https://docs.antom.com/ac/tokenized/practice"""
 
-SHORTEST_CALL_S = 3.0
+CALL_MIN_S = 3.0
 """A call that would have less time than this is not made."""
 
 _CODE = re.compile(r"[A-Z_]{1,64}")
@@ -38,25 +38,18 @@ class AlipayGateway:
         self._credentials = credentials
         self._transport = Transport()
 
-    def pay(self, body: bytes, deadline: float) -> dict[str, Any]:
-        """The authentic answer to one call of pay, which ends by `deadline` on time.monotonic's clock.
+    def call(self, endpoint: str, body: bytes, deadline: float = math.inf) -> dict[str, Any]:
+        """The authentic answer to one call of `endpoint`, as `payments/pay`; `body` is sent as it is.
 
-        Raises NotSent, also when less than SHORTEST_CALL_S are left, OutcomeUnknown and AnswerRefused.
+        It ends by `deadline` on time.monotonic's clock, and after TIMEOUT_S. Raises NotSent, also when less than
+        CALL_MIN_S are left, OutcomeUnknown and AnswerRefused.
         """
-        return self._call("payments/pay", body, deadline)
-
-    def inquire(self, order: Order) -> dict[str, Any]:
-        """The authentic answer to one call of inquiryPayment. Raises as pay does."""
-        return self._call("payments/inquiryPayment", inquiry_body(order))
-
-    def _call(self, endpoint: str, body: bytes, deadline: float = math.inf) -> dict[str, Any]:
         credentials = self._credentials.get()
         timeout_s = min(TIMEOUT_S, deadline - time.monotonic())
-        if timeout_s < SHORTEST_CALL_S:
+        if timeout_s < CALL_MIN_S:
             raise NotSent("out of time")
-        sandbox = "sandbox/" if credentials.client_id.startswith("SANDBOX_") else ""
         request = SignedMessage(
-            path=f"/ams/{sandbox}api/v1/{endpoint}",
+            path=api_path(credentials.client_id, endpoint),
             client_id=credentials.client_id,
             time=str(time.time_ns() // 1_000_000),
             body=body,
@@ -69,7 +62,7 @@ class AlipayGateway:
         }
         answer_headers, answer = self._transport.post(self._base_url + request.path, body, headers, timeout_s)
         self._authenticate(request.path, answer_headers, answer)
-        return parse_answer(answer)
+        return _read(answer)
 
     def _authenticate(self, path: str, headers: dict[str, str], body: bytes) -> None:
         """Raise AnswerRefused unless the answer to a call of `path` is signed by Alipay and meant for us."""
@@ -89,3 +82,14 @@ def _unproved_code(body: bytes) -> str:
     except JsonInvalid:
         code = ""
     return code if _CODE.fullmatch(code) else "answer"
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """The authentic answer. Raises OutcomeUnknown if it is no object with a `result`."""
+    try:
+        answer = parse_object(body)
+    except JsonInvalid:
+        raise OutcomeUnknown("unreadable answer") from None
+    if text_at(answer, "result", "resultStatus") is None:
+        raise OutcomeUnknown("answer without result")
+    return answer

@@ -18,8 +18,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+from autodebit.alipay.signature import SignedMessage, verify
 from autodebit.errors import CredentialsUnavailable, SignatureInvalid
-from autodebit.signature import SignedMessage, verify
 
 MAX_AGE_S = 300
 """A changed secret is in use everywhere after this time at the latest, without a deployment."""

@@ -1,0 +1,1 @@
+"""The wire to Alipay: signed messages, what they may look like, how they are read. It knows no order."""

@@ -1,0 +1,67 @@
+"""Money on the wire, and how a wrong amount is told from the right one.
+
+https://docs.antom.com/ac/ref/cc
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+from autodebit.alipay.fields import Fields, Text
+from autodebit.alipay.strict_json import text_at
+from autodebit.errors import FieldError
+
+CURRENCY = Text(3, True, re.compile(r"[A-Z]{3}"), "must be three capital letters (ISO 4217)")
+POSITIVE = Text(
+    16,
+    True,
+    re.compile(r"[1-9][0-9]{0,15}"),
+    "must be 1 to 16 digits in the currency's minor unit, greater than zero, without a leading zero",
+)
+STATED = Text(
+    16,
+    True,
+    re.compile(r"0|[1-9][0-9]{0,15}"),
+    "must be 1 to 16 digits in the currency's minor unit, without a leading zero",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Money as it stands on the wire: `value` is a string of digits in the currency's minor unit."""
+
+    currency: str
+    value: str
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """The amount in a document that was checked by `amount_fields`."""
+        return cls(document["currency"], document["value"])
+
+    @property
+    def document(self) -> dict[str, str]:
+        """The amount as messages and answers carry it."""
+        return {"currency": self.currency, "value": self.value}
+
+    def difference(self, message: dict[str, Any], name: str) -> str | None:
+        """What a message says of this amount under `name` that is not so; None if it says the same."""
+        currency, value = text_at(message, name, "currency"), text_at(message, name, "value")
+        if (currency, value) == (self.currency, self.value):
+            return None
+        return f"{name} {_quoted(currency)} {_quoted(value)}"
+
+
+def _quoted(text: str | None) -> str:
+    return "missing" if text is None else text[:16]
+
+
+def amount_fields(value: Text, *, required: bool = False) -> Fields:
+    """The rule of an amount whose value has the rule `value`: POSITIVE or STATED."""
+    return Fields({"currency": CURRENCY, "value": value}, required)
+
+
+def whole_units(amount: dict[str, str], name: str) -> list[FieldError]:
+    """The fault of a rupiah amount with a fraction: rupiah has two decimals on the wire, and only whole rupiah move."""
+    if amount["currency"] == "IDR" and not amount["value"].endswith("00"):
+        return [FieldError(f"{name}.value", "must be a multiple of 100 in IDR: 300 rupiah are 30000")]
+    return []

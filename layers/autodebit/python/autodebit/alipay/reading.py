@@ -1,0 +1,58 @@
+"""What an authentic message says: a final result, nothing final, or a contradiction.
+
+Which of them it is, the reader of each kind of row decides (`payment.outcome`). Here is what the readers share.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from autodebit.alipay.masking import masked
+from autodebit.alipay.strict_json import text_at
+
+
+@dataclass(frozen=True, slots=True)
+class Final[Status: StrEnum]:
+    """It has its result. `transaction_id` is Alipay's own id of it, `transaction_time` says when money moved."""
+
+    status: Status
+    result_code: str | None = None
+    result_message: str | None = None
+    transaction_id: str | None = None
+    transaction_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Nothing final; `said` is what was heard, for the operator."""
+
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """It speaks of another id, amount or currency than the row's, or reports a success without them."""
+
+    said: str
+
+
+type Reading[Status: StrEnum] = Final[Status] | Undecided | Contradiction
+
+
+def result_of(message: dict[str, Any]) -> tuple[str, str]:
+    """`resultStatus` and `resultCode` of a message, empty where they are missing."""
+    status, code = text_at(message, "result", "resultStatus"), text_at(message, "result", "resultCode")
+    return (status or "")[:8], (code or "")[:64]
+
+
+def final[Status: StrEnum](
+    status: Status, *, code: str | None, text: str | None, transaction_id: str | None, transaction_time: str | None
+) -> Final[Status]:
+    """A final result in the lengths that are kept, its message masked. Empty texts count as missing."""
+    return Final(
+        status,
+        result_code=code[:64] if code else None,
+        result_message=masked(text[:256]) if text else None,
+        transaction_id=transaction_id[:64] if transaction_id else None,
+        transaction_time=transaction_time[:64] if transaction_time else None,
+    )

@@ -1,0 +1,134 @@
+"""The fields of the pay API and their rules.
+
+Source: https://docs.antom.com/ac/ams/payment_agreement
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from autodebit.alipay.amount import CURRENCY, POSITIVE, STATED, amount_fields, whole_units
+from autodebit.alipay.fields import FIELD_ERRORS_MAX, Fields, Items, Text, check, required
+from autodebit.errors import FieldError
+from autodebit.payment.expiry import EXPIRY_TIME, calendar_fault
+
+PAYMENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_NAME = Fields({"firstName": Text(32), "middleName": Text(32), "lastName": Text(32), "fullName": Text(128)})
+_ADDRESS = Fields(
+    {
+        "region": required(2),
+        "state": Text(8),
+        "city": Text(32),
+        "address1": Text(256),
+        "address2": Text(256),
+        "zipCode": Text(32),
+    }
+)
+_ENV = Fields(
+    {
+        "terminalType": required(64),
+        "osType": Text(64),
+        "userAgent": Text(1024),
+        "deviceTokenId": Text(64),
+        "clientIp": Text(64),
+        "cookieId": Text(64),
+        "extendInfo": Text(2048),
+    }
+)
+_GOODS = Fields(
+    {
+        "referenceGoodsId": required(64),
+        "goodsName": required(256),
+        "goodsCategory": Text(64),
+        "goodsUnitAmount": amount_fields(STATED),
+        "goodsQuantity": Text(
+            16, pattern=re.compile(r"[1-9][0-9]*"), rule="must be a whole number from 1, in at most 16 digits"
+        ),
+    }
+)
+_ORDER = Fields(
+    {
+        "referenceOrderId": required(64),
+        "orderDescription": required(256),
+        "orderAmount": amount_fields(STATED, required=True),
+        "goods": Items(_GOODS, 100),
+        "buyer": Fields(
+            {
+                "referenceBuyerId": Text(64),
+                "buyerName": _NAME,
+                "buyerPhoneNo": Text(24),
+                "buyerEmail": Text(64),
+            }
+        ),
+        "shipping": Fields(
+            {
+                "shippingName": _NAME,
+                "shippingAddress": _ADDRESS,
+                "shippingCarrier": Text(128),
+                "shippingPhoneNo": Text(16),
+            }
+        ),
+        "merchant": Fields(
+            {
+                "referenceMerchantId": required(32),
+                "merchantMCC": Text(32),
+                "merchantName": Text(256),
+                "merchantDisplayName": Text(64),
+                "merchantAddress": _ADDRESS,
+            }
+        ),
+        "env": _ENV,
+    },
+    required=True,
+)
+PAY_REQUEST = Fields(
+    {
+        "paymentRequestId": Text(
+            64,
+            required=True,
+            pattern=PAYMENT_REQUEST_ID,
+            rule="must be 1 to 64 characters of A-Z a-z 0-9 _ -",
+        ),
+        "paymentAmount": amount_fields(POSITIVE, required=True),
+        "paymentMethod": Fields(
+            {"paymentMethodType": required(64), "paymentMethodId": required(128), "extendInfo": Text(2048)},
+            required=True,
+        ),
+        "order": _ORDER,
+        "settlementStrategy": Fields({"settlementCurrency": replace(CURRENCY, required=False)}),
+        "paymentExpiryTime": EXPIRY_TIME,
+        "creditPayPlan": Fields({"installmentNum": Text(8), "creditPayFeeType": Text(64), "feePercentage": Text(3)}),
+        "appId": Text(32),
+        "merchantRegion": Text(2),
+        "userRegion": Text(2),
+        "merchantAccountId": Text(32),
+        "env": _ENV,
+    }
+)
+
+OWNED = ("productCode", "paymentNotifyUrl")
+"""Fields of the pay API that the bundle fills in."""
+
+
+def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
+    """Every fault of a pay request, each named by its field; an empty list if there is none."""
+    errors = check(PAY_REQUEST, request, OWNED)
+    if len(errors) < FIELD_ERRORS_MAX:
+        named = {error.field for error in errors}
+        at_fault = {field.partition(".")[0] for field in named}
+        if "paymentAmount" not in at_fault:
+            errors += whole_units(request["paymentAmount"], "paymentAmount")
+        if "paymentExpiryTime" not in named:  # a name that nobody knows may begin like it: paymentExpiryTime.x
+            errors += calendar_fault(request.get("paymentExpiryTime"))
+        if not at_fault & {"order", "env"}:
+            errors += _check_mini_app(request)
+    return errors[:FIELD_ERRORS_MAX]
+
+
+def _check_mini_app(request: dict[str, Any]) -> list[FieldError]:
+    """A mini program's payment names the program. https://docs.antom.com/ac/ams/payment_agreement"""
+    envs = (request.get("env"), request["order"].get("env"))
+    if "appId" in request or not any(env and env["terminalType"] == "MINI_APP" for env in envs):
+        return []
+    return [FieldError("appId", "is required with terminalType MINI_APP")]

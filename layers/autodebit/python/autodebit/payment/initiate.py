@@ -1,0 +1,174 @@
+"""Initiate a payment: store the order, call pay, and have the order polled unless pay settled it.
+
+Where this process may die, and who then looks at the order (`overdueAt` in its row, 30 s after it was stored):
+
+1. Before the order is stored: nothing was sent, there is no order.
+2. Stored, pay not sent, or sent and not answered, or answered and not yet written, or written with polling not
+   started: the row is INIT with its `overdueAt`; the sweep finds it within a minute after that and has it polled.
+3. Polling started: its first inquiry moves `overdueAt` on; if the execution dies, `overdueAt` passes, as in 2.
+4. Settled: the write that settles takes the order out of the index in the same stroke.
+5. Nothing left, and noted so: the order waits for its request to come again. Dying before the note is case 2.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from autodebit import telemetry
+from autodebit.alipay.gateway import AlipayGateway
+from autodebit.alipay.reading import Reading, Undecided
+from autodebit.errors import (
+    GatewayError,
+    NotSent,
+    OrderNotFound,
+    PaymentConflict,
+    PollingFault,
+    RequestInvalid,
+    TableFault,
+)
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order_table import OrderTable
+from autodebit.payment.outcome import read_pay
+from autodebit.payment.request import PayRequest
+from autodebit.polling import SENDING_S
+from autodebit.polling_machine import PollingMachine
+from autodebit.settle import settle
+from autodebit.telemetry import logger
+
+PAY_CALLS_MAX = 3
+"""Calls of pay in one POST."""
+
+BUDGET_S = 25.0
+"""For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
+
+
+class Initiator:
+    """Takes one payment as far as it goes within one POST."""
+
+    def __init__(self, table: OrderTable, gateway: AlipayGateway, polling: PollingMachine) -> None:
+        self._table = table
+        self._gateway = gateway
+        self._polling = polling
+
+    def initiate(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
+        """The order as it stands when this POST can do no more for it. `deadline` is on time.monotonic's clock.
+
+        Raises RequestInvalid (a new payment whose expiry is out of its window), PaymentConflict and NotSent.
+        """
+        try:
+            order = self._advance(request, notify_url, deadline)
+        except TableFault as error:
+            # Every fault after pay was sent is dealt with where it happens: this POST sent nothing.
+            telemetry.fault(error)
+            raise NotSent("order table") from error
+        if order.never_sent and order.status is Status.INIT:
+            # Another request for this payment was first, and could not send it either.
+            raise NotSent("noted by another request")
+        return order
+
+    def _advance(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
+        now = _now()
+        attempt = uuid4().hex
+        payment_expiry_time = request.expiry_time(now)
+        body = request.pay_body(payment_expiry_time, notify_url)
+        order = self._create(request, attempt, now, payment_expiry_time, body)
+        if order.attempt == attempt:
+            return self._send(order, body, deadline, first_call=True)
+        if order.fingerprint != request.fingerprint():
+            raise PaymentConflict(order.payment_request_id)
+        if order.status is not Status.INIT:
+            return order
+        if order.never_sent:
+            if request.expiry_fault:
+                raise RequestInvalid([request.expiry_fault])
+            taken = self._table.take_over_never_sent(order, attempt, now, payment_expiry_time, _sha256(body))
+            return self._send(taken.row, body, deadline, first_call=True) if taken.won else taken.row
+        return self._repeat(order, request, notify_url, attempt, now, deadline)
+
+    def _create(self, request: PayRequest, attempt: str, now: datetime, payment_expiry_time: str, body: bytes) -> Order:
+        """The order of this paymentRequestId: a new one, sent by this attempt, or the one that stands there."""
+        if request.expiry_fault:
+            # No new payment can have this expiry, but a replay of an old one carries the expiry it had then.
+            try:
+                return self._table.get(request.payment_request_id)
+            except OrderNotFound:
+                raise RequestInvalid([request.expiry_fault]) from None
+        return self._table.create(
+            Order(
+                payment_request_id=request.payment_request_id,
+                status=Status.INIT,
+                amount=request.amount,
+                reference_order_id=request.reference_order_id,
+                merchant_account_id=request.merchant_account_id,
+                created_at=now,
+                payment_expiry_time=payment_expiry_time,
+                fingerprint=request.fingerprint(),
+                pay_body_sha256=_sha256(body),
+                attempt=attempt,
+                attempted_at=now,
+            )
+        ).row
+
+    def _repeat(
+        self, order: Order, request: PayRequest, notify_url: str, attempt: str, now: datetime, deadline: float
+    ) -> Order:
+        """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive."""
+        body = request.pay_body(order.payment_expiry_time, notify_url)
+        dead = (now - order.attempted_at).total_seconds() > SENDING_S
+        if not dead or now >= order.expires_at or _sha256(body) != order.pay_body_sha256:
+            return order
+        taken = self._table.take_over_sending(order, attempt, now)
+        return self._send(taken.row, body, deadline, first_call=False) if taken.won else taken.row
+
+    def _send(self, order: Order, body: bytes, deadline: float, *, first_call: bool) -> Order:
+        """Call pay and act on what it says; an order that is INIT after that is being polled."""
+        try:
+            reading = self._pay(order, body, deadline, first_call=first_call)
+        except NotSent:
+            noted = self._table.note_never_sent(order)
+            if noted.won:
+                raise
+            return noted.row
+        try:
+            order = settle(self._table, order, reading, Witness.PAY, _now())
+        except TableFault as error:
+            # What Alipay said is lost here, not there: the polling will hear it again.
+            logger.error("result of pay not stored", reason=str(error))
+            telemetry.count("Fault")
+        if order.status is Status.INIT:
+            self._poll(order)
+        return order
+
+    def _pay(self, order: Order, body: bytes, deadline: float, *, first_call: bool) -> Reading[Status]:
+        """What pay says, called up to three times while it says nothing. Raises NotSent if nothing ever left."""
+        for call in range(PAY_CALLS_MAX):
+            if call > 0 and _now() >= order.expires_at:
+                break
+            try:
+                answer = self._gateway.call("payments/pay", body, deadline)
+                reading = read_pay(order, answer, first_call=first_call)
+            except GatewayError as error:
+                telemetry.call_failed("pay", error)
+                if isinstance(error, NotSent) and first_call:
+                    raise
+                first_call = False
+            else:
+                if isinstance(reading, Undecided):
+                    logger.info("pay left the payment open", said=reading.said)
+                return reading
+        return Undecided("no answer to pay")
+
+    def _poll(self, order: Order) -> None:
+        """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""
+        try:
+            self._polling.start(order.payment_request_id, order.polling_round)
+        except PollingFault as error:
+            logger.warning("polling not started", reason=str(error))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,40 @@
+"""An authentic notifyPayment message, and the fields it must have.
+
+https://docs.antom.com/ac/ams/paymentrn_online
+"""
+
+from typing import Any
+
+from autodebit.alipay.strict_json import JsonInvalid, parse_object, text_at
+from autodebit.errors import NotificationMalformed
+
+NOTIFY_TYPES = ("PAYMENT_RESULT", "PAYMENT_PENDING")
+
+
+def parse_notification(body: bytes) -> dict[str, Any]:
+    """An authentic notifyPayment message with the fields that PROTOCOL requires of it.
+
+    Raises NotificationMalformed. https://docs.antom.com/ac/ams/paymentrn_online
+    """
+    try:
+        notification = parse_object(body)
+    except JsonInvalid as error:
+        raise NotificationMalformed(str(error)) from None
+    for path in (
+        ("notifyType",),
+        ("result", "resultCode"),
+        ("result", "resultStatus"),
+        ("result", "resultMessage"),
+        ("paymentRequestId",),
+        ("paymentId",),
+        ("paymentAmount", "currency"),
+        ("paymentAmount", "value"),
+        ("paymentCreateTime",),
+    ):
+        if text_at(notification, *path) is None:
+            raise NotificationMalformed(f"{'.'.join(path)} is missing or is no string")
+    if not 1 <= len(notification["paymentRequestId"]) <= 64:
+        raise NotificationMalformed("paymentRequestId must have 1 to 64 characters")
+    if notification["notifyType"] not in NOTIFY_TYPES:
+        raise NotificationMalformed("notifyType is not one of a payment")
+    return notification

@@ -1,0 +1,272 @@
+"""The order table: one row a payment, and the INIT guard.
+
+Every change of status is one conditional write on `status = INIT`. The row is the idempotency record too; it is never
+deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are INIT and may have reached Alipay.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from uuid import uuid4
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.exceptions import DoesNotExist
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.indexes import IncludeProjection
+from pynamodb.models import Model
+
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Final
+from autodebit.errors import OrderNotFound
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.transitions import TRANSITIONS
+from autodebit.polling import sending_overdue_at
+from autodebit.rows import watch
+from autodebit.rows.guard import Written, change, create
+from autodebit.rows.table import ConditionFailed, Timeouts, stored_instant, table_faults
+from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
+
+
+class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
+    """Orders that are INIT and may have reached Alipay, by the time from which nobody looking is late."""
+
+    class Meta:
+        index_name = "watched"
+        projection = IncludeProjection(["pollingRound", "attemptedAt"])
+
+
+class OrderItem(Model):
+    """The row, in Alipay's spelling. Instants are UTC texts of fixed width."""
+
+    class Meta(Timeouts):
+        table_name = os.environ["ORDERS_TABLE"]
+
+    paymentRequestId = UnicodeAttribute(hash_key=True)
+    status = UnicodeAttribute()
+    currency = UnicodeAttribute()
+    amountValue = UnicodeAttribute()
+    referenceOrderId = UnicodeAttribute()
+    merchantAccountId = UnicodeAttribute(null=True)
+    createdAt = UnicodeAttribute()
+    paymentExpiryTime = UnicodeAttribute()
+
+    fingerprint = UnicodeAttribute()
+    payBodySha256 = UnicodeAttribute()
+    attempt = UnicodeAttribute()
+    attemptedAt = UnicodeAttribute()
+    neverSent = BooleanAttribute(null=True)
+
+    watchShard = UnicodeAttribute(null=True)
+    overdueAt = UnicodeAttribute(null=True)
+    pollingRound = NumberAttribute(default=0)
+    inquiries = NumberAttribute(default=0)
+    lastInquiry = UnicodeAttribute(null=True)
+
+    settledBy = UnicodeAttribute(null=True)
+    settledAt = UnicodeAttribute(null=True)
+    settleToken = UnicodeAttribute(null=True)
+    paymentId = UnicodeAttribute(null=True)
+    resultCode = UnicodeAttribute(null=True)
+    resultMessage = UnicodeAttribute(null=True)
+    paymentTime = UnicodeAttribute(null=True)
+
+    contradictions = UnicodeSetAttribute(null=True)
+
+    watched = WatchedOrders()
+
+
+class OrderTable:
+    """The one class that reads and writes orders. Every method raises TableFault when the table does not answer."""
+
+    def create(self, order: Order) -> Written[Order]:
+        """Store a new order, unless its paymentRequestId is taken; then answer with what stands there."""
+        item = OrderItem(
+            order.payment_request_id,
+            status=order.status.value,
+            currency=order.amount.currency,
+            amountValue=order.amount.value,
+            referenceOrderId=order.reference_order_id,
+            merchantAccountId=order.merchant_account_id,
+            createdAt=stored_instant(order.created_at),
+            paymentExpiryTime=order.payment_expiry_time,
+            fingerprint=order.fingerprint,
+            payBodySha256=order.pay_body_sha256,
+            attempt=order.attempt,
+            attemptedAt=stored_instant(order.attempted_at),
+            watchShard=watch_shard(order.payment_request_id),
+            overdueAt=stored_instant(sending_overdue_at(order.attempted_at)),
+        )
+        return create(
+            item,
+            OrderItem.paymentRequestId.does_not_exist(),
+            read=_order,
+            stored=lambda: self.get(order.payment_request_id),
+            ours=lambda stored: stored.attempt == order.attempt,
+        )
+
+    def get(self, payment_request_id: str) -> Order:
+        """The order as it is stored now (a consistent read). Raises OrderNotFound."""
+        try:
+            with table_faults():
+                return _order(OrderItem.get(payment_request_id, consistent_read=True))
+        except DoesNotExist:
+            raise OrderNotFound(payment_request_id) from None
+
+    def settle(self, order: Order, final: Final[Status], witness: Witness, at: datetime) -> Written[Order]:
+        """Take the order out of INIT, if it is still there. ValueError if this witness may not report that."""
+        if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
+            raise ValueError(f"{witness} does not make an order {final.status}")
+        token = uuid4().hex
+        result = [
+            (OrderItem.resultCode, final.result_code),
+            (OrderItem.resultMessage, final.result_message),
+            (OrderItem.paymentId, final.transaction_id),
+            (OrderItem.paymentTime, final.transaction_time),
+        ]
+        return self._change(
+            order,
+            [
+                OrderItem.status.set(final.status.value),
+                OrderItem.settledBy.set(witness.value),
+                OrderItem.settledAt.set(stored_instant(at)),
+                OrderItem.settleToken.set(token),
+                OrderItem.watchShard.remove(),
+                OrderItem.overdueAt.remove(),
+                *(attribute.set(value) for attribute, value in result if value is not None),
+            ],
+            won=lambda stored: stored.settle_token == token,
+        )
+
+    def note_never_sent(self, order: Order) -> Written[Order]:
+        """Note that no byte of any pay left: nobody waits for this order until its request comes again."""
+        return self._change(
+            order,
+            [OrderItem.neverSent.set(True), OrderItem.watchShard.remove(), OrderItem.overdueAt.remove()],
+            OrderItem.attempt == order.attempt,  # holds for a repetition too, whose first answer was lost
+        )
+
+    def take_over_never_sent(
+        self, order: Order, attempt: str, at: datetime, payment_expiry_time: str, pay_body_sha256: str
+    ) -> Written[Order]:
+        """Start afresh with an order that never left, for the one attempt that is first."""
+        return self._change(
+            order,
+            [
+                OrderItem.attempt.set(attempt),
+                OrderItem.attemptedAt.set(stored_instant(at)),
+                OrderItem.paymentExpiryTime.set(payment_expiry_time),
+                OrderItem.payBodySha256.set(pay_body_sha256),
+                OrderItem.neverSent.remove(),
+                OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
+                OrderItem.overdueAt.set(stored_instant(sending_overdue_at(at))),
+            ],
+            (OrderItem.attempt == order.attempt) & (OrderItem.neverSent == True),  # noqa: E712 (a condition, not a test)
+            won=lambda stored: stored.attempt == attempt,
+        )
+
+    def take_over_sending(self, order: Order, attempt: str, at: datetime) -> Written[Order]:
+        """Repeat the pay of an attempt that can no longer be running, for the one replay that is first."""
+        return self._change(
+            order,
+            [OrderItem.attempt.set(attempt), OrderItem.attemptedAt.set(stored_instant(at))],
+            (OrderItem.attempt == order.attempt) & OrderItem.neverSent.does_not_exist(),
+            won=lambda stored: stored.attempt == attempt,
+        )
+
+    def note_inquiry(self, order: Order, inquiry: int, said: str, overdue_at: datetime) -> Written[Order]:
+        """Note what the order's `inquiry`th inquiry heard, and by when somebody will have looked again."""
+        return self._change(
+            order,
+            [
+                OrderItem.inquiries.set(inquiry),
+                OrderItem.lastInquiry.set(said),
+                OrderItem.overdueAt.set(stored_instant(overdue_at)),
+            ],
+            OrderItem.watchShard.exists(),
+        )
+
+    def note_watched(self, overdue: Overdue, overdue_at: datetime) -> Written[Order]:
+        """Note that an execution polls the order, which will have looked at it by `overdue_at`."""
+        return self._change(
+            overdue.key,
+            [OrderItem.overdueAt.set(stored_instant(overdue_at))],
+            OrderItem.overdueAt == overdue.overdue_at,  # nobody has looked since the index was read
+        )
+
+    def start_round(self, overdue: Overdue, overdue_at: datetime) -> Written[Order]:
+        """Start the next polling round, once."""
+        return self._change(
+            overdue.key,
+            [
+                OrderItem.pollingRound.set(overdue.polling_round + 1),
+                OrderItem.overdueAt.set(stored_instant(overdue_at)),
+            ],
+            OrderItem.overdueAt == overdue.overdue_at,
+        )
+
+    def note_contradiction(self, order: Order, said: str) -> None:
+        """Keep what an authentic message said against the order, whatever its status; a repetition adds nothing."""
+        try:
+            with table_faults():
+                OrderItem(order.payment_request_id).update(
+                    actions=[OrderItem.contradictions.add({said})],
+                    condition=OrderItem.paymentRequestId.exists(),
+                )
+        except ConditionFailed:
+            raise OrderNotFound(order.payment_request_id) from None
+
+    def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
+        """Orders whose `overdueAt` has passed, shard by shard, the longest overdue first."""
+        return watch.overdue(OrderItem.watched, "paymentRequestId", now, shards)
+
+    def init_since(self, before: datetime, most: int) -> int:
+        """How many orders were attempted before `before` and are INIT still; `most` at the most."""
+        return watch.init_since(OrderItem.watched, before, most)
+
+    def _change(
+        self,
+        order: Order | str,
+        actions: list[Action],
+        condition: Condition | None = None,
+        won: Callable[[Order], bool] = lambda stored: False,
+    ) -> Written[Order]:
+        """One conditional write on an order that is INIT."""
+        payment_request_id = order if isinstance(order, str) else order.payment_request_id
+        leaves = OrderItem.status == Status.INIT.value
+        return change(
+            OrderItem(payment_request_id),
+            leaves & condition if condition is not None else leaves,
+            actions,
+            read=_order,
+            stored=lambda: self.get(payment_request_id),
+            ours=won,
+        )
+
+
+def _order(item: OrderItem) -> Order:
+    return Order(
+        payment_request_id=item.paymentRequestId,
+        status=Status(item.status),
+        amount=Amount(item.currency, item.amountValue),
+        reference_order_id=item.referenceOrderId,
+        merchant_account_id=item.merchantAccountId,
+        created_at=datetime.fromisoformat(item.createdAt),
+        payment_expiry_time=item.paymentExpiryTime,
+        fingerprint=item.fingerprint,
+        pay_body_sha256=item.payBodySha256,
+        attempt=item.attempt,
+        attempted_at=datetime.fromisoformat(item.attemptedAt),
+        never_sent=bool(item.neverSent),
+        polling_round=int(item.pollingRound),
+        inquiries=int(item.inquiries),
+        last_inquiry=item.lastInquiry,
+        settled_by=Witness(item.settledBy) if item.settledBy else None,
+        settled_at=datetime.fromisoformat(item.settledAt) if item.settledAt else None,
+        settle_token=item.settleToken,
+        payment_id=item.paymentId,
+        result_code=item.resultCode,
+        result_message=item.resultMessage,
+        payment_time=item.paymentTime,
+        contradictions=frozenset(item.contradictions or ()),
+    )

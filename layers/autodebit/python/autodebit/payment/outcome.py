@@ -1,0 +1,96 @@
+"""What an authentic message says about an order. One reader for each witness.
+
+They know no clock, no network and no table; whether a message is authentic was decided before (`alipay.signature`),
+whether it may change the order is decided after (`payment.order_table`, by the INIT guard).
+"""
+
+from typing import Any
+
+from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided, final, result_of
+from autodebit.alipay.strict_json import text_at
+from autodebit.payment.order import Order, Status
+
+DECIDED_BY_INQUIRY = frozenset({"REPEAT_REQ_INCONSISTENT", "ORDER_IS_CLOSED", "ORDER_IS_CANCELED"})
+"""An F with one of these speaks of an earlier payment under the same id, and not of its result.
+
+https://docs.antom.com/ac/ams/idempotency
+"""
+
+
+def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
+    """What the answer of `pay` says. `first_call`: no earlier `pay` for this order is unaccounted for.
+
+    https://docs.antom.com/ac/ams/payment_agreement
+    """
+    status, code = result_of(answer)
+    if against := _contradicts(order, answer):
+        return Contradiction(f"pay {status}/{code}: {against}")
+    if status == "S":
+        return _paid(order, answer, "pay", code, text_at(answer, "result", "resultMessage"))
+    if status == "F" and first_call and code not in DECIDED_BY_INQUIRY:
+        return _final(Status.FAIL, answer, code, text_at(answer, "result", "resultMessage"))
+    return Undecided(f"pay {status}/{code}")
+
+
+def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
+    """What the answer of inquiryPayment says. Its `result` speaks of the call; `paymentStatus` of the payment.
+
+    https://docs.antom.com/ac/ams/paymentri_online
+    """
+    call, code = result_of(answer)
+    if against := _contradicts(order, answer):
+        return Contradiction(f"inquiry {call}/{code}: {against}")
+    if call != "S":
+        return Undecided(f"inquiry {call}/{code}")
+    payment_status = text_at(answer, "paymentStatus")
+    reason, message = text_at(answer, "paymentResultCode"), text_at(answer, "paymentResultMessage")
+    if payment_status == "SUCCESS":
+        return _paid(order, answer, "inquiry", reason, message)
+    if payment_status == "FAIL":
+        return _final(Status.FAIL, answer, reason, message)
+    if payment_status == "CANCELLED":
+        return _final(Status.CANCELLED, answer, reason, message)
+    return Undecided(f"inquiry {call}: {(payment_status or 'without paymentStatus')[:64]}")
+
+
+def read_notification(order: Order, notification: dict[str, Any]) -> Reading[Status]:
+    """What a notifyPayment message says; only PAYMENT_RESULT with S or F is final.
+
+    https://docs.antom.com/ac/ams/paymentrn_online
+    """
+    status, code = result_of(notification)
+    if against := _contradicts(order, notification):
+        return Contradiction(f"notify {status}/{code}: {against}")
+    if notification["notifyType"] == "PAYMENT_RESULT":
+        message = text_at(notification, "result", "resultMessage")
+        if status == "S":
+            return _paid(order, notification, "notify", code, message)
+        if status == "F":
+            return _final(Status.FAIL, notification, code, message)
+    return Undecided(f"notify {notification['notifyType']} {status}/{code}")
+
+
+def _contradicts(order: Order, message: dict[str, Any]) -> str | None:
+    """What the message says of id, amount or currency that is not the order's; None if it contradicts nothing."""
+    if "paymentRequestId" in message and message["paymentRequestId"] != order.payment_request_id:
+        return "another paymentRequestId"
+    if "paymentAmount" in message:
+        return order.amount.difference(message, "paymentAmount")
+    return None
+
+
+def _paid(order: Order, message: dict[str, Any], witness: str, code: str | None, text: str | None) -> Reading[Status]:
+    """A success counts only if it names id, amount and currency; that they are the order's was checked before."""
+    if "paymentRequestId" not in message or "paymentAmount" not in message:
+        return Contradiction(f"{witness} success without paymentRequestId and paymentAmount")
+    return _final(Status.SUCCESS, message, code, text)
+
+
+def _final(status: Status, message: dict[str, Any], code: str | None, text: str | None) -> Final[Status]:
+    return final(
+        status,
+        code=code,
+        text=text,
+        transaction_id=text_at(message, "paymentId"),
+        transaction_time=text_at(message, "paymentTime") if status is Status.SUCCESS else None,
+    )

@@ -1,0 +1,87 @@
+"""The merchant's request for a payment, and the bytes of `pay` that come of it.
+
+https://docs.antom.com/ac/ams/payment_agreement
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.fields import FIELD_ERRORS_MAX
+from autodebit.alipay.strict_json import JsonInvalid, canonical, parse_object
+from autodebit.errors import FieldError, RequestInvalid
+from autodebit.payment.expiry import default_expiry, window_fault
+from autodebit.payment.fields import check_pay_fields
+
+PRODUCT_CODE = "AGREEMENT_PAYMENT"
+
+CORRUPTED = "\N{REPLACEMENT CHARACTER}".encode()
+"""What API Gateway puts where a body is not UTF-8; who means this character writes `\\ufffd`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayRequest:
+    """The merchant's request: every field of Alipay's pay API but those the bundle fills in."""
+
+    fields: dict[str, Any]
+    expiry_fault: FieldError | None
+    """A `paymentExpiryTime` outside its window: a fault in a new payment, of no matter in a replay."""
+
+    @property
+    def payment_request_id(self) -> str:
+        return str(self.fields["paymentRequestId"])
+
+    @property
+    def reference_order_id(self) -> str:
+        return str(self.fields["order"]["referenceOrderId"])
+
+    @property
+    def merchant_account_id(self) -> str | None:
+        return self.fields.get("merchantAccountId") or None
+
+    @property
+    def amount(self) -> Amount:
+        return Amount.of(self.fields["paymentAmount"])
+
+    def fingerprint(self) -> str:
+        """What two tries of one payment have in common, as a SHA-256 in hex: every field except
+        `paymentExpiryTime`, `env` and `order.env`. The access token goes into it and cannot be had out of it.
+        """
+        fields = {name: value for name, value in self.fields.items() if name not in ("paymentExpiryTime", "env")}
+        fields["order"] = {name: value for name, value in fields["order"].items() if name != "env"}
+        return hashlib.sha256(canonical(fields)).hexdigest()
+
+    def expiry_time(self, now: datetime) -> str:
+        """The `paymentExpiryTime` to send: the caller's own text, or 55 s from `now`."""
+        given = self.fields.get("paymentExpiryTime")
+        return str(given) if given is not None else default_expiry(now)
+
+    def pay_body(self, payment_expiry_time: str, notify_url: str) -> bytes:
+        """The body of `pay`; the same fields give the same bytes, in whatever order they came."""
+        return canonical(
+            self.fields
+            | {
+                "productCode": PRODUCT_CODE,
+                "paymentExpiryTime": payment_expiry_time,
+                "paymentNotifyUrl": notify_url,
+            }
+        )
+
+
+def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
+    """The merchant's request, checked against PROTOCOL's field table. Raises RequestInvalid with every fault."""
+    try:
+        if CORRUPTED in body:
+            raise JsonInvalid("must be UTF-8 text")
+        fields = parse_object(body)
+    except JsonInvalid as error:
+        raise RequestInvalid([FieldError("body", str(error))]) from None
+    errors = check_pay_fields(fields)
+    if any(error.field == "paymentExpiryTime" for error in errors) or len(errors) >= FIELD_ERRORS_MAX:
+        raise RequestInvalid(errors)
+    expiry_fault = window_fault(fields.get("paymentExpiryTime"), now)
+    if errors:
+        raise RequestInvalid(errors + ([expiry_fault] if expiry_fault else []))
+    return PayRequest(fields, expiry_fault)

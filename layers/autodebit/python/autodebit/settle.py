@@ -1,0 +1,83 @@
+"""Settle a row by what a witness says: the one road into a final state, whoever the witness is."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from autodebit import telemetry
+from autodebit.alipay.reading import Contradiction, Final, Reading
+from autodebit.rows.guard import Written
+from autodebit.telemetry import logger
+
+
+class Settleable(Protocol):
+    """A row that leaves INIT once, for what one witness reports."""
+
+    kind: ClassVar[str]
+
+    @property
+    def is_init(self) -> bool: ...
+    @property
+    def status(self) -> StrEnum: ...
+    @property
+    def settled_by(self) -> StrEnum | None: ...
+    @property
+    def settled_at(self) -> datetime | None: ...
+    @property
+    def attempted_at(self) -> datetime: ...
+    @property
+    def result_code(self) -> str | None: ...
+    @property
+    def log_keys(self) -> Mapping[str, Any]: ...
+    def disputes(self, final: Final[Any]) -> bool: ...
+
+
+class SettlingTable[Row: Settleable, Witness: StrEnum](Protocol):
+    """A table whose rows are settled by conditional writes."""
+
+    def settle(self, row: Row, final: Final[Any], witness: Witness, at: datetime, /) -> Written[Row]: ...
+    def note_contradiction(self, row: Row, said: str, /) -> None: ...
+
+
+def settle[Row: Settleable, Witness: StrEnum](
+    table: SettlingTable[Row, Witness], row: Row, reading: Reading[Any], witness: Witness, at: datetime
+) -> Row:
+    """The row as it is stored after `witness` was heard.
+
+    The first final result settles it; a later one changes nothing, and is kept for a person if it disputes the first.
+    Raises TableFault, and then nothing may be concluded or acknowledged.
+    """
+    if isinstance(reading, Contradiction):
+        _contradicted(table, row, reading.said)
+        return row
+    if not isinstance(reading, Final):
+        return row
+    if row.is_init:
+        written = table.settle(row, reading, witness, at)
+        if written.won:
+            _settled(written.row)
+            return written.row
+        row = written.row
+    if row.disputes(reading):
+        _contradicted(table, row, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
+    return row
+
+
+def _settled(row: Settleable) -> None:
+    if row.settled_by is None or row.settled_at is None:
+        raise ValueError("the row is not settled")
+    telemetry.settled(
+        row.kind,
+        status=row.status.value,
+        settled_by=row.settled_by.value,
+        seconds=(row.settled_at - row.attempted_at).total_seconds(),
+        keys={**row.log_keys, "resultCode": row.result_code},
+    )
+
+
+def _contradicted[Row: Settleable](table: SettlingTable[Row, Any], row: Row, said: str) -> None:
+    """Keep it with the row and call a person: money may have moved otherwise than the row says."""
+    table.note_contradiction(row, said)
+    telemetry.count("Contradiction")
+    logger.error(f"authentic message contradicts the {row.kind}", **row.log_keys, status=row.status.value, said=said)
