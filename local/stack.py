@@ -177,7 +177,7 @@ def start_emulator(choices: Choices) -> None:
         "EMULATOR_WAIT_SCALE": str(choices.time_scale),
         **dict(choices.emulator_variables),
     }
-    _start("emulator", [VENVS / "emulator/bin/python", ROOT / "local/emulator/emulator.py"], environment, run)
+    _start("emulator", [VENVS / "emulator/bin/python", "-m", "local.emulator.emulator"], environment, run)
     _wait_for(f"{choices.endpoint}/_ministack/health", "emulator", run)
 
 

@@ -1,6 +1,6 @@
 """AWS on one machine: ministack 1.5.33, corrected where it differs from AWS in a way this project relies on.
 
-    .local/venvs/emulator/bin/python local/emulator/emulator.py
+    .local/venvs/emulator/bin/python -m local.emulator.emulator
 
 It listens on 127.0.0.1 and is ready when `GET /_ministack/health` answers; the variables it reads are in settings.py.
 The corrections replace functions inside of ministack, so they hold for exactly one version of it. Each says what AWS
@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 
-import settings as configuration
+from . import settings as configuration
 
 MINISTACK = "1.5.33"
 
@@ -32,12 +32,9 @@ def main() -> None:
     configuration.hand_to_ministack(settings)
 
     # Only now, for ministack reads its variables when it is imported.
-    import api_gateway
-    import lambda_functions
-    import permissions
-    import persistence
-    import step_functions
     from ministack import app
+
+    from . import api_gateway, lambda_functions, permissions, persistence, step_functions
 
     lambda_functions.correct(settings)
     api_gateway.correct()

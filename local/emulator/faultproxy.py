@@ -1,6 +1,6 @@
 """A proxy in front of the emulator that makes chosen AWS calls slow, fail, vanish, wait, or go stale.
 
-    python local/emulator/faultproxy.py LISTEN_PORT UPSTREAM_PORT [/PREFIX=PORT ...]
+    python -m local.emulator.faultproxy LISTEN_PORT UPSTREAM_PORT [/PREFIX=PORT ...]
 
 Start the emulator with `AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:LISTEN_PORT` (or another service's variable):
 functions then call that service through here. The template stays as it is, and signatures stay valid, since the Host

@@ -27,7 +27,8 @@ from typing import Any
 from ministack.core import lambda_runtime as runtime
 from ministack.core.responses import get_region, new_uuid
 from ministack.services import lambda_svc
-from settings import Settings
+
+from .settings import Settings
 
 Config = dict[str, Any]  # a function's configuration, as GetFunctionConfiguration answers it
 Result = dict[str, Any]  # what ministack's executors hand back of an invocation

@@ -17,7 +17,8 @@ from typing import Any
 from ministack import app
 from ministack.core import persistence
 from ministack.services import dynamodb
-from settings import Settings
+
+from .settings import Settings
 
 TABLE_WRITES = ("_put_item", "_update_item", "_delete_item", "_batch_write_item", "_transact_write_items")
 

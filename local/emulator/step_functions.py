@@ -15,7 +15,8 @@ from ministack import app
 from ministack.core.arn import parse_arn
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import stepfunctions
-from permissions import role_allows
+
+from .permissions import role_allows
 
 NAME_LENGTH_MAX = 80
 FORBIDDEN_IN_NAME = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ufffe\uffff]')

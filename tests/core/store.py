@@ -26,7 +26,8 @@ def emulator() -> Iterator[str]:
         log = Path(directory) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [PYTHON, ROOT / "local" / "emulator" / "emulator.py"],
+                [PYTHON, "-m", "local.emulator.emulator"],
+                cwd=ROOT,
                 env={"PATH": "/usr/bin:/bin", "HOME": directory, "TMPDIR": directory, "EMULATOR_PORT": str(port)},
                 stdout=output,
                 stderr=output,

@@ -177,7 +177,8 @@ def _fault_proxy(port: int, log: Path, *prefixes: str) -> Iterator[str]:
     own_port = free_port()
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, ROOT / "local" / "emulator" / "faultproxy.py", str(own_port), str(port), *prefixes],
+            [sys.executable, "-m", "local.emulator.faultproxy", str(own_port), str(port), *prefixes],
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -36,7 +36,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EMULATOR = REPOSITORY / "local" / "emulator" / "emulator.py"
+EMULATOR, FAULT_PROXY = "local.emulator.emulator", "local.emulator.faultproxy"
 PYTHON = os.environ.get("EMULATOR_PYTHON") or str(REPOSITORY / ".local/venvs/emulator/bin/python")
 LAMBDA_PYTHON = os.environ.get("EMULATOR_LAMBDA_PYTHON") or str(REPOSITORY / ".local/venvs/lambda/bin/python")
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -95,7 +95,9 @@ class Emulator:
         }
         self.log = directory / "log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, env=environment | variables, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=environment | variables, stdout=log, stderr=log
+            )
         self._await()
 
     def _await(self) -> None:
@@ -284,7 +286,7 @@ def start_corrected(directory: Path, **variables: str) -> Emulator:
     port = free_port()
     own = {"EMULATOR_PORT": str(port), "EMULATOR_LAMBDA_PYTHON": str(Path(LAMBDA_PYTHON).absolute())}
     own |= {"EMULATOR_WAIT_SCALE": "0.1", "EMULATOR_MAX_CONCURRENT": str(MAX_CONCURRENT)}
-    return Emulator([PYTHON, str(EMULATOR)], port, own | variables, directory)
+    return Emulator([PYTHON, "-m", EMULATOR], port, own | variables, directory)
 
 
 @pytest.fixture(scope="session")
@@ -812,8 +814,8 @@ class FaultProxy:
 
     def __init__(self, emulator: Emulator) -> None:
         self.port = free_port()
-        command = [PYTHON, str(EMULATOR.with_name("faultproxy.py")), str(self.port), str(emulator.port)]
-        self.process = subprocess.Popen(command)
+        command = [PYTHON, "-m", FAULT_PROXY, str(self.port), str(emulator.port)]
+        self.process = subprocess.Popen(command, cwd=REPOSITORY)
         self.table = f"table-{uuid4().hex}"
         emulator.aws("dynamodb").create_table(
             TableName=self.table,
@@ -931,8 +933,8 @@ def test_calls_with_a_prefix_go_elsewhere_in_one_order_with_the_rest(corrected: 
     port, elsewhere = free_port(), ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
     prefix = f"/ams/={elsewhere.server_port}"
-    command = [PYTHON, str(EMULATOR.with_name("faultproxy.py")), str(port), str(corrected.port), prefix]
-    with subprocess.Popen(command) as process:
+    command = [PYTHON, "-m", FAULT_PROXY, str(port), str(corrected.port), prefix]
+    with subprocess.Popen(command, cwd=REPOSITORY) as process:
         try:
             for path, answered in (("/_ministack/health", 200), ("/ams/pay", 501), ("/_ministack/health", 200)):
                 assert status_of(port, path) == answered, "BaseHTTPRequestHandler knows no method at all"
@@ -998,7 +1000,7 @@ def test_a_rule_that_cannot_be_is_refused(faults: FaultProxy) -> None:
 
 def test_a_call_to_an_emulator_that_is_gone_is_cut_off(faults: FaultProxy, tmp_path: Path) -> None:
     port = free_port()
-    with subprocess.Popen([PYTHON, str(EMULATOR.with_name("faultproxy.py")), str(port), str(free_port())]) as process:
+    with subprocess.Popen([PYTHON, "-m", FAULT_PROXY, str(port), str(free_port())], cwd=REPOSITORY) as process:
         time.sleep(0.5)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/anything")
@@ -1011,7 +1013,7 @@ def test_a_call_to_an_emulator_that_is_gone_is_cut_off(faults: FaultProxy, tmp_p
 def test_what_keeps_it_from_starting_is_named(corrected: Emulator) -> None:
     def complaint(**variables: str) -> str:
         run = subprocess.run(
-            [PYTHON, str(EMULATOR)],
+            [PYTHON, "-m", EMULATOR],
             env={"PATH": "/usr/bin:/bin"} | variables,
             capture_output=True,
             text=True,

@@ -1,0 +1,1 @@
+"""AWS on one machine, and a proxy that makes its calls fail."""
