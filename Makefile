@@ -20,7 +20,7 @@ test: setup check
 	$(DEV)/pytest
 
 prove: setup
-	@$(DEV)/python -m tests.prove
+	@$(DEV)/python -m tests.proof.prove
 
 up: setup
 	@$(DEV)/python -m local.stack up
@@ -29,7 +29,7 @@ down:
 	@if [ -x $(DEV)/python ]; then $(DEV)/python -m local.stack down; else echo "  nothing was running"; fi
 
 model: setup
-	$(DEV)/python -m tests.model.check
+	$(DEV)/python -m tests.proof.model
 
 logs: setup
 	@$(DEV)/python -m local.stack logs

@@ -1,4 +1,4 @@
-"""A short soak; `python -m tests.soak` is the long one."""
+"""A short soak; `python -m tests.proof.soak` is the long one."""
 
 import time
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.soak.comparison import compare
-from tests.soak.fates import draw
-from tests.soak.soak import Soak
+from tests.proof.soak.comparison import compare
+from tests.proof.soak.fates import draw
+from tests.proof.soak.soak import Soak
 
 from .stacks import Deployment
 

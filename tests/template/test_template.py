@@ -39,8 +39,8 @@ def matches(parameter: str, value: str) -> bool:
 
 # --- Permissions -------------------------------------------------------------------------------------------------
 
-UNCHECKED: list[dict[str, Any]] = json.loads((ROOT / "tests/least_privilege/unchecked.json").read_text("utf-8"))
-"""Permissions that the emulator does not check: `python -m tests.least_privilege` shows that all others are needed."""
+UNCHECKED: list[dict[str, Any]] = json.loads((ROOT / "tests/proof/least_privilege/unchecked.json").read_text("utf-8"))
+"""Permissions that the emulator does not check: `python -m tests.proof.least_privilege` shows that all others are needed."""
 
 WITHOUT_A_RESOURCE = {action for entry in UNCHECKED for action in entry["actions"] if entry["roles"] == ["PollingRole"]}
 

@@ -1,0 +1,1 @@
+"""The design as a model for SPIN; `python -m tests.proof.model` checks it."""

@@ -1,0 +1,109 @@
+"""Mutation testing of the modules that decide about money: does a test of tests/core fail for every change of them?
+
+    .local/venvs/dev/bin/python -m tests.proof.mutation [MODULE ...]
+
+At least 95 of 100 mutants must be noticed. survivors.toml holds each of the others with the reason why it changes
+nothing that can be observed; they count against the figure all the same. A survivor that is not in the file fails the
+run, and so does one in the file whose line is gone. One that is noticed may have failed a test by taking long.
+
+Own code, because mutmut leaves decorated functions and everything outside of functions alone, and so the table of pay
+fields, and cosmic-ray imports everything anew for each of 1,500 mutants.
+"""
+
+import os
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+from tests.core import store
+from tests.proof.claims import Claim, none, report
+
+from .mutants import Mutant, mutants
+from .trial import Trials, reach, source_of
+
+GROUPS = {
+    "signature": ("alipay.signature", "alipay.credentials"),
+    "outcome": (
+        "alipay.amount",
+        "alipay.reading",
+        "alipay.masking",
+        "payment.outcome",
+        "payment.transitions",
+        "settle",
+    ),
+    "request validation": (
+        "alipay.fields",
+        "alipay.strict_json",
+        "payment.fields",
+        "payment.expiry",
+        "payment.request",
+        "payment.notification",
+        "api",
+    ),
+    "order store": ("rows.guard", "rows.table", "rows.watch", "payment.order", "payment.order_table", "polling"),
+}
+LISTED = Path(__file__).parent / "survivors.toml"
+LEAST_NOTICED = 0.95
+
+Name = tuple[str, str, str]
+
+
+def main(modules: list[str]) -> int:
+    """Try the mutants of all groups, or of these modules alone."""
+    begun = time.monotonic()
+    groups = {
+        group: [mutant for name in names if not modules or name in modules for mutant in of(name)]
+        for group, names in GROUPS.items()
+    }
+    everything = [mutant for tried in groups.values() for mutant in tried]
+    with store.emulator() as os.environ[store.ENDPOINT]:
+        print(f"{len(everything)} mutants", flush=True)
+        trials = Trials(everything, reach(), lambda *figures: _tell(begun, *figures))
+        trials.run()
+    survived = trials.survived
+    names, reasons = {mutant.name for mutant in survived}, _reasons({mutant.module for mutant in everything})
+    _show("survived, without a reason", names - reasons.keys())
+    _show("listed, but noticed this time", reasons.keys() & {mutant.name for mutant in everything} - names)
+    gone = reasons.keys() - {mutant.name for mutant in everything}
+    _show("listed, but gone", gone)
+    claims = [_noticed(f"mutants noticed, {group}", tried, survived) for group, tried in groups.items() if tried]
+    claims += [
+        _noticed("mutants noticed", everything, survived),
+        none("survivors without a reason", len(names - reasons.keys())),
+        none("listed survivors that are gone from the code", len(gone)),
+    ]
+    return report("mutation", claims, time.monotonic() - begun, whole=not modules)
+
+
+def of(module: str) -> list[Mutant]:
+    """All mutants of a module of the shared package."""
+    return mutants(module, source_of(module).read_text("utf-8"))
+
+
+def _tell(begun: float, decided: int, survived: int) -> None:
+    if decided % 100 == 0:
+        print(f"  {decided} tried, {survived} not noticed, {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def _reasons(modules: set[str]) -> dict[Name, str]:
+    listed = tomllib.loads(LISTED.read_text("utf-8"))["survivor"]
+    return {
+        (each["module"], each["line"], each["change"]): each["reason"] for each in listed if each["module"] in modules
+    }
+
+
+def _show(what: str, names: set[Name]) -> None:
+    for module, line, change in sorted(names):
+        print(f"{what}: {module}\n    {line}\n    {change}")
+
+
+def _noticed(name: str, tried: list[Mutant], survived: list[Mutant]) -> Claim:
+    lost = {id(mutant) for mutant in survived}
+    noticed = sum(id(mutant) not in lost for mutant in tried)
+    share = noticed / len(tried)
+    return Claim(name, f"{noticed} of {len(tried)}, {share:.1%}", f"{LEAST_NOTICED:.0%}", share >= LEAST_NOTICED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

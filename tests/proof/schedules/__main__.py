@@ -1,0 +1,179 @@
+"""The command: see the package."""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from functools import cache
+from typing import NamedTuple
+
+from tests.proof.claims import Claim, report
+
+from .agreement import compare, emulator
+from .bugs import BUGS, Bug, find
+from .product import Product
+from .search import ALL, FULL, MORE, PAIRS, Broken, Search, execute, execute_some, exhaust, read
+from .world import Bounds, Violation
+
+CORES = 2
+CHUNK = 1000
+"""Schedules that a process executes before it says so."""
+
+
+class Scale(NamedTuple):
+    """How much is done."""
+
+    exhausted: list[Bounds]
+    executed: int
+    bugs: list[Bug]
+    histories: int
+
+
+WHOLE = Scale([FULL, *PAIRS, *MORE], 200_000, BUGS, 5_000)
+QUICK = Scale(PAIRS, 4_000, BUGS[::4], 200)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.proof.schedules")
+    parser.add_argument("--quick", action="store_true", help="about a minute's share of it")
+    parser.add_argument(
+        "--bugs", action="store_true", help="only the seeded bugs, each with the schedule that shows it"
+    )
+    parser.add_argument(
+        "--exhaust", metavar="BOUNDS", help="only every schedule within these, such as 2,2,2,0,2,1,-1,1"
+    )
+    parser.add_argument("--replay", metavar="'BOUNDS SCHEDULE'", help="execute this schedule and show every step")
+    options = parser.parse_args()
+    if options.replay:
+        return replay(options.replay)
+    if options.exhaust:
+        return exhaust_one(options.exhaust)
+    begun = time.monotonic()
+    scale = QUICK if options.quick else WHOLE
+    bugs = BUGS if options.bugs else scale.bugs
+    with ProcessPoolExecutor(CORES) as pool:
+        # All of it is handed over at once: beside the longest search, which begins first, the rest is done.
+        searches = {} if options.bugs else {pool.submit(_exhaust, bounds): bounds for bounds in scale.exhausted}
+        executions = [] if options.bugs else pool.map(_execute, range(scale.executed // CHUNK))
+        found = pool.map(_find, [bug.name for bug in bugs])
+        claims = [] if options.bugs else [*_exhausted(searches), _executed(executions, scale)]
+        claims.append(_found(found, bugs))
+    if not options.bugs:
+        claims.append(_agrees(scale))
+    return report("schedules", claims, time.monotonic() - begun, whole=scale is WHOLE and not options.bugs)
+
+
+def replay(text: str) -> int:
+    """Show what the handlers do along a schedule, and what broke."""
+    bounds, schedule = read(text)
+    try:
+        for decision, state in execute(shipped(), bounds, schedule):
+            print(f"{state.clock:>6} s  {decision:<24} {state.row or ''}")
+    except Violation as violation:
+        print(f"broken: {violation}")
+        return 1
+    return 0
+
+
+def exhaust_one(text: str) -> int:
+    """Exhaust these bounds, however long it takes."""
+    bounds, _ = read(text)
+    search = _exhaust(bounds)
+    print(f"{_words(bounds)}: {_figure([search])}, {search.broken or 'no rule broken'}")
+    return 1 if search.broken else 0
+
+
+@cache
+def shipped() -> Product:
+    """The product as it is, once in each process."""
+    return Product()
+
+
+def _exhaust(bounds: Bounds) -> Search:
+    return exhaust(shipped(), bounds)
+
+
+def _exhausted(searches: dict[Future[Search], Bounds]) -> list[Claim]:
+    """Each of the bounds, exhausted up to equivalence; the pairs are one claim."""
+    for future in as_completed(searches):
+        words, search = _words(searches[future]), future.result()
+        print(f"  {words}: {_figure([search])}{f', {search.broken}' if search.broken else ''}", flush=True)
+    found = {bounds: future.result() for future, bounds in searches.items()}
+    pairs = [search for bounds, search in found.items() if bounds in PAIRS]
+    others = {_words(bounds): [search] for bounds, search in found.items() if bounds not in PAIRS}
+    return [
+        Claim(
+            f"every schedule of {what}",
+            _figure(searches),
+            "exhausted, no rule broken",
+            all(search.broken is None for search in searches),
+        )
+        for what, searches in {"each pair of handlers with 1 fault": pairs, **others}.items()
+    ]
+
+
+def _figure(searches: list[Search]) -> str:
+    steps, classes = (sum(getattr(search, name) for search in searches) for name in ("steps", "classes"))
+    return f"{classes:,} classes, {steps:,} steps"
+
+
+def _words(bounds: Bounds) -> str:
+    """As `2 initiate, 2 notify, 2 faults (crashes and lost answers)`."""
+    counts = ", ".join(f"{count} {name}" for name, count in bounds._asdict().items() if count > 0 and name != "plain")
+    return f"{counts} (crashes and lost answers)" if bounds.plain else counts
+
+
+def _execute(seed: int) -> tuple[set[str], Broken | None]:
+    gc.freeze()  # what is remembered stays: to go through it again and again takes a third of the time
+    return execute_some(shipped(), ALL, seed, CHUNK)
+
+
+def _executed(executions: Iterable[tuple[set[str], Broken | None]], scale: Scale) -> Claim:
+    """Schedules by chance, executed from start to end."""
+    distinct: set[str] = set()
+    broken, begun = None, time.monotonic()
+    for done, (digests, found) in enumerate(executions, 1):
+        distinct |= digests
+        broken = broken or found
+        if found:
+            print(found, flush=True)
+        if done % 10 == 0:
+            print(f"  {done * CHUNK:,} executed, {time.monotonic() - begun:.0f} s", flush=True)
+    figure = f"{scale.executed:,}, of which {len(distinct):,} distinct"
+    bar = f"{scale.executed:,}, no rule broken"
+    return Claim(f"executed schedules of {_words(ALL)}", figure, bar, not broken)
+
+
+def _find(name: str) -> Broken | None:
+    """Another process knows a bug by its name alone."""
+    return find(next(bug for bug in BUGS if bug.name == name))
+
+
+def _found(searches: Iterable[Broken | None], bugs: list[Bug]) -> Claim:
+    """Each seeded bug, by the rule it breaks."""
+    caught = 0
+    for bug, broken in zip(bugs, searches, strict=True):
+        caught += broken is not None
+        print(f"  {bug.name}: {broken or 'NOT FOUND'}", flush=True)
+    return Claim("seeded bugs caught", f"{caught}/{len(bugs)}", f"{len(bugs)}/{len(bugs)}", caught == len(bugs))
+
+
+def _agrees(scale: Scale) -> Claim:
+    """The rows in memory against DynamoDB's."""
+    with emulator() as client:
+        compared, differences = compare(shipped(), client, scale.histories)
+    for difference in differences[:3]:
+        print(difference, flush=True)
+    figure = f"{compared:,} histories, {len(differences)} differ"
+    return Claim(
+        "the rows in memory agree with the emulator",
+        figure,
+        f"{scale.histories:,}, 0 differ",
+        compared >= scale.histories and not differences,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The comparison finds what it is there to find: one payment that is right, and each way in which it may be wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .comparison import (
+    CONTRADICTING_ANSWER,
+    DOUBLE_DEBIT,
+    FALSE_RESULT,
+    INIT_LEFT_TWICE,
+    LOST_RESULT,
+    OTHER_BYTES,
+    Answer,
+    Asked,
+    Books,
+    compare,
+)
+
+Json = dict[str, Any]
+
+KEY = "soak-1-000001"
+AMOUNT = {"currency": "HKD", "value": "1990"}
+
+
+def books(status: str = "SUCCESS", code: str = "SUCCESS") -> Books:
+    """A payment that was answered 202 first, ended so, and was looked up then."""
+    init = {
+        "paymentRequestId": KEY,
+        "status": "INIT",
+        "currency": "HKD",
+        "amountValue": "1990",
+        "watchShard": "07",
+        "overdueAt": "2026-11-22T09:30:30.000Z",
+    }
+    row = {name: value for name, value in init.items() if name not in ("watchShard", "overdueAt")}
+    row |= {"status": status, "resultCode": code, "paymentId": "P1", "settledBy": "notify"}
+    payment = {
+        "status": status,
+        "resultCode": code,
+        "paymentId": "P1",
+        "paymentAmount": AMOUNT,
+        "debits": int(status == "SUCCESS"),
+        "calls": {"pay": 2},
+    }
+    answers = [
+        Answer("POST", 0),
+        Answer("POST", 503),
+        Answer("POST", 202, {"status": "INIT", "paymentAmount": AMOUNT}),
+        Answer("GET", 200, {"status": status, "paymentAmount": AMOUNT, "paymentId": "P1"}),
+    ]
+    return Books(
+        asked={KEY: Asked(AMOUNT, answers)},
+        rows={KEY: row},
+        versions={KEY: [init, dict(row)]},
+        ledger={KEY: payment},
+        pay_bodies={KEY: ["a", "a"]},
+    )
+
+
+def still_init(found: Books, **attributes: Any) -> None:
+    """The order was never settled."""
+    found.versions[KEY] = found.versions[KEY][:1]
+    found.rows[KEY] = found.versions[KEY][0] | attributes
+    found.asked[KEY].answers.pop()
+
+
+def never_arrived(found: Books) -> None:
+    """No pay has reached Alipay."""
+    found.ledger.clear()
+    found.pay_bodies.clear()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("SUCCESS", "SUCCESS"), ("FAIL", "RISK_REJECT"), ("CANCELLED", "ORDER_IS_CANCELED")]
+)
+def test_books_that_agree_show_no_difference(status: str, code: str) -> None:
+    assert compare(books(status, code)) == []
+
+
+def test_what_nobody_can_know_is_no_difference_while_the_order_is_init_and_watched() -> None:
+    processing, unsent, not_stored = books(), books(), books()
+    still_init(processing)
+    processing.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
+    still_init(unsent, neverSent=True)
+    for found in (unsent, not_stored):
+        never_arrived(found)
+    not_stored.rows.clear()
+    not_stored.versions.clear()
+    del not_stored.asked[KEY].answers[2:]
+    assert [compare(found) for found in (processing, unsent, not_stored)] == [[], [], []]
+
+
+def unwatched(found: Books) -> None:
+    still_init(found)
+    found.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
+    del found.rows[KEY]["overdueAt"]
+
+
+def unsent_and_arrived(found: Books) -> None:
+    still_init(found, neverSent=True)
+    found.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
+
+
+def told_and_not_stored(found: Books) -> None:
+    never_arrived(found)
+    found.rows.clear()
+    found.versions.clear()
+    found.asked[KEY].answers.pop()
+
+
+def not_stored(found: Books) -> None:
+    found.rows.clear()
+    found.versions.clear()
+    del found.asked[KEY].answers[2:]
+
+
+def init_after_final(found: Books) -> None:
+    found.asked[KEY].answers.append(Answer("GET", 200, {"status": "INIT", "paymentAmount": AMOUNT}))
+
+
+def left_twice(found: Books) -> None:
+    found.versions[KEY].insert(1, found.versions[KEY][1] | {"status": "FAIL"})
+
+
+def init_again(found: Books) -> None:
+    found.versions[KEY][1:1] = [found.versions[KEY][1], found.versions[KEY][0]]
+
+
+FALSIFIED: list[tuple[str, Callable[[Books], Any]]] = [
+    (DOUBLE_DEBIT, lambda found: found.ledger[KEY].update(debits=2)),
+    (FALSE_RESULT, lambda found: found.ledger[KEY].update(status="FAIL", debits=0)),
+    (FALSE_RESULT, lambda found: found.ledger[KEY].update(status="PROCESSING", debits=0)),
+    (FALSE_RESULT, lambda found: found.ledger[KEY].update(debits=0)),
+    (FALSE_RESULT, lambda found: found.ledger[KEY].update(paymentId="P2")),
+    (FALSE_RESULT, lambda found: found.ledger[KEY].update(paymentAmount=AMOUNT | {"value": "1"})),
+    (FALSE_RESULT, lambda found: found.rows[KEY].update(resultCode="PROCESS_FAIL")),
+    (FALSE_RESULT, lambda found: found.rows[KEY].pop("paymentId")),
+    (FALSE_RESULT, lambda found: found.rows[KEY].update(amountValue="1")),
+    (FALSE_RESULT, never_arrived),
+    (LOST_RESULT, still_init),
+    (LOST_RESULT, unwatched),
+    (LOST_RESULT, unsent_and_arrived),
+    (LOST_RESULT, told_and_not_stored),
+    (LOST_RESULT, not_stored),
+    (INIT_LEFT_TWICE, left_twice),
+    (INIT_LEFT_TWICE, init_again),
+    (INIT_LEFT_TWICE, lambda found: found.versions.clear()),
+    (OTHER_BYTES, lambda found: found.pay_bodies.update({KEY: ["a", "b"]})),
+    (OTHER_BYTES, lambda found: found.pay_bodies.update({KEY: ["a"]})),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].order.update(status="FAIL")),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].order.update(paymentId="P2")),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[2].order.update(paymentAmount={})),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers.append(Answer("POST", 409))),
+    (CONTRADICTING_ANSWER, init_after_final),
+]
+
+
+@pytest.mark.parametrize(("kind", "falsify"), FALSIFIED)
+def test_whatever_is_falsified_is_found_and_named(kind: str, falsify: Callable[[Books], Any]) -> None:
+    found = books()
+    falsify(found)
+    assert kind in {difference.kind for difference in compare(found)}
