@@ -11,7 +11,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.ports import free_port
 from local.stack import ROOT, STACK_NAME, Choices, StackFailed, aws, down, up
 
 Json = dict[str, Any]
@@ -500,7 +500,7 @@ def main() -> int:
     started = time.monotonic()
     printer.say("autodebit, deployed to an AWS emulator on this machine, against a simulated Alipay\n")
     try:
-        stack = Stack(up(Choices(directory=DIRECTORY, port=_free_port())))
+        stack = Stack(up(Choices(directory=DIRECTORY, port=free_port())))
         printer.say("  warming up the functions")
         stack.warm_up()
         printer.say(
@@ -523,12 +523,6 @@ def main() -> int:
     printer.say(f"\nEvery order ended as expected ({seconds:.0f} s). Logs and ledger: {_shown(RUN)}")
     printer.say("To pay yourself: make up")
     return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _session() -> requests.Session:

@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 import boto3
 import requests
 
+from local.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".local" / "venvs"
 BUILD = ROOT / ".local" / "build"
@@ -209,7 +211,7 @@ def _check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise StackFailed(
-                f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT={_free_port()} make up"
+                f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT={free_port()} make up"
             ) from None
 
 
@@ -217,12 +219,6 @@ def _port_in_use(directory: Path) -> int | None:
     """The emulator's port of the stack that runs in this directory."""
     description = directory / "stack.json"
     return urlsplit(json.loads(description.read_text())["awsEndpointUrl"]).port if description.exists() else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _make_keys(run: Path) -> tuple[Path, Path]:
@@ -234,7 +230,7 @@ def _make_keys(run: Path) -> tuple[Path, Path]:
 
 def _start_alipay(run: Path, choices: Choices) -> tuple[str, Path]:
     keys, secret = _make_keys(run)
-    port = _free_port()
+    port = free_port()
     command = [VENVS / "alipay/bin/python", "-m", "local.alipay.server", "--port", port, "--keys", keys]
     _start("alipay", [*command, "--notify-scale", choices.notify_scale], dict(os.environ), run)
     _wait_for(f"http://127.0.0.1:{port}/_sim/health", "alipay", run)

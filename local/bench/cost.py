@@ -24,6 +24,7 @@ from workshop import HERE, SHOP
 sys.path.append(str(HERE.parents[1]))
 
 from local import stack
+from local.ports import free_port
 
 Json = dict[str, Any]
 
@@ -90,7 +91,7 @@ class Run:
     """The template on the emulator, and everything that is counted there."""
 
     def __init__(self, recorded: bool = True) -> None:
-        self.port = stack._free_port()
+        self.port = free_port()
         self.recorder = Recorder(self.port)
         services = ("DYNAMODB", "SFN", "SECRETS_MANAGER") if recorded else ()
         variables = tuple((f"AWS_ENDPOINT_URL_{service}", self.recorder.url) for service in services)

@@ -159,7 +159,9 @@ def _signing(app: Any, network: Any, invoke: Invocation, count: int) -> dict[str
 
     def sign() -> None:
         try:
-            gateway.pay(request.pay_body("2026-11-22T09:30:55Z", f"{BASE_URL}/notifications/payment"), deadline)
+            gateway.call(
+                "payments/pay", request.pay_body("2026-11-22T09:30:55Z", f"{BASE_URL}/notifications/payment"), deadline
+            )
         except SendReady:
             return
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "layers/autodebit/python"))
 os.environ.setdefault("ORDERS_TABLE", "simulated")
 
-from autodebit.polling import next_wait, parse_schedule, sending_overdue_at  # noqa: E402
+from autodebit.polling import next_wait, overdue_at, parse_schedule, sending_overdue_at  # noqa: E402
 
 PAYMENTS_PER_S = 1000
 LEFT_OPEN = 0.05
@@ -83,7 +83,7 @@ def simulate(schedule: tuple[int, ...], quotas: Quotas) -> Result:
     """Second by second: payments arrive, executions look when they are due, the sweep takes on what is overdue."""
     # One entry an open order: when it was sent, whether Alipay knows it, when Alipay has its result, looks made.
     sent, known_at, looks, looked_at = array("l"), array("l"), array("b"), array("l")
-    overdue_at = array("l")
+    due_by = array("l")
     due: dict[int, list[int]] = {}
     waiting: deque[int] = deque()  # orders whose execution could not be started, by overdueAt
     inquiries: Counter[int] = Counter()
@@ -113,7 +113,7 @@ def simulate(schedule: tuple[int, ...], quotas: Quotas) -> Result:
         looks.append(0)
         looked_at.append(-1)
         settled.append(0)
-        overdue_at.append(now + sending)
+        due_by.append(now + sending)
         if not start(order, now):
             waiting.append(order)
 
@@ -135,7 +135,7 @@ def simulate(schedule: tuple[int, ...], quotas: Quotas) -> Result:
         wait = waits[looks[order]] if looks[order] < len(waits) else None
         if wait is None:
             return
-        overdue_at[order] = now + (grace[looks[order]] or 0)
+        due_by[order] = now + (grace[looks[order]] or 0)
         due.setdefault(now + wait, []).append(order)
 
     for now in range(UNTIL_S):
@@ -160,7 +160,7 @@ def simulate(schedule: tuple[int, ...], quotas: Quotas) -> Result:
             look(order, now)
         if now % SWEEP_EVERY_S == 0:
             taken = 0
-            while waiting and overdue_at[waiting[0]] <= now and taken < quotas.taken_per_sweep:
+            while waiting and due_by[waiting[0]] <= now and taken < quotas.taken_per_sweep:
                 if not start(waiting[0], now):
                     break
                 waiting.popleft()

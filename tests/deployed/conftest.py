@@ -4,10 +4,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from . import books
-from .real_time import RealTime
-from .stacks import ROOT, Deployment, deployed
-from .waiting import eventually
+from tests.kit import books
+from tests.kit.real_time import RealTime
+from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit.waiting import eventually
 
 FAST = 0.0002
 """The schedule's day takes 18 s, its first minute 12 ms."""

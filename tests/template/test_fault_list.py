@@ -4,7 +4,7 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-from deployed.fault_list import LATER, SHOWN
+from tests.kit.fault_list import LATER, SHOWN
 
 DEPLOYED = Path(__file__).resolve().parents[1] / "deployed"
 
@@ -12,7 +12,7 @@ DEPLOYED = Path(__file__).resolve().parents[1] / "deployed"
 def marked() -> Counter[str]:
     """How many tests carry each fault's mark."""
     found: Counter[str] = Counter()
-    for path in DEPLOYED.glob("test_*.py"):
+    for path in DEPLOYED.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for mark in node.decorator_list:

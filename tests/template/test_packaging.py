@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from .source import FUNCTIONS, PACKAGE, RESOURCES, ROOT, TEMPLATE
+from tests.kit.template import FUNCTIONS, PACKAGE, RESOURCES, ROOT, TEMPLATE
 
 
 @pytest.fixture(scope="module")

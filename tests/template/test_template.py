@@ -10,9 +10,10 @@ import yaml
 from autodebit.payment.order_table import OrderItem, WatchedOrders
 from autodebit.polling import parse_schedule
 
-from .source import (
+from tests.kit.template import (
     ALARMS,
     FUNCTIONS,
+    MODULES,
     PACKAGE,
     RESOURCES,
     ROLES,
@@ -106,8 +107,8 @@ def test_who_looks_orders_up_can_change_nothing() -> None:
 def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) -> None:
     source = modules_of(function)
     allowed = actions(role_of(function))
-    assert ("secretsmanager:GetSecretValue" in allowed) is ("secret" in source)
-    assert ("kms:Decrypt" in allowed) is ("secret" in source)
+    assert ("secretsmanager:GetSecretValue" in allowed) is ("alipay.secret" in source)
+    assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
     assert ("dynamodb:Query" in allowed) is (function == "SweepFunction")
     assert ("dynamodb:UpdateItem" in allowed) is (function != "GetOrderFunction")
@@ -189,7 +190,7 @@ def test_every_function_of_the_repository_is_deployed() -> None:
 
 def test_every_module_of_the_shared_package_is_used() -> None:
     used = {module for function in FUNCTIONS for module in modules_of(function)}
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} <= used
+    assert set(MODULES) <= used
 
 
 # --- The table ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,202 @@
+"""The inquiry polling: when it looks, what it believes, and how it ends."""
+
+import json
+from itertools import accumulate, pairwise
+from typing import Any
+
+import pytest
+
+from tests.kit import alarms, books
+from tests.kit.merchant import new_id, payment
+from tests.kit.real_time import INQUIRY_FAILS, KNOWN_AFTER_S, RealTime
+from tests.kit.schedule import FIRST_MINUTE, SCHEDULE
+from tests.kit.stacks import Deployment
+from tests.kit.waiting import eventually
+
+Json = dict[str, Any]
+
+
+def inquired_at(deployment: Deployment, payment_request_id: str) -> list[float]:
+    return [call["at"] for call in deployment.alipay.calls(payment_request_id, "inquiryPayment")]
+
+
+def tolerance(wait_s: float) -> float:
+    return max(0.1 * wait_s, 0.3)
+
+
+def started_at(deployment: Deployment, payment_request_id: str) -> float:
+    execution = deployment.seen.execution(payment_request_id)
+    assert execution
+    return execution["startDate"].timestamp()
+
+
+@pytest.mark.fault("F16")
+def test_in_the_first_minute_inquiries_come_when_the_schedule_says(real_time: RealTime) -> None:
+    here = real_time.deployment
+    late = []
+    for payment_request_id in real_time.minute.result(150).without_result:
+        started = started_at(here, payment_request_id)
+        times = inquired_at(here, payment_request_id)[: len(FIRST_MINUTE)]
+        assert len(times) == len(FIRST_MINUTE)
+        for wait_s, (before, at) in zip(FIRST_MINUTE, pairwise([started, *times]), strict=True):
+            assert abs(at - before - wait_s) <= tolerance(wait_s), f"{at - before:.3f} s instead of {wait_s}"
+            late.append(at - before - wait_s)
+        for due_s, at in zip(accumulate(FIRST_MINUTE), times, strict=True):
+            assert abs(at - started - due_s) <= tolerance(due_s), f"{at - started:.3f} s instead of {due_s}"
+        books.agree(here, payment_request_id)
+    print(f"  inquiries late by {sorted(late)[len(late) // 2] * 1000:.0f} ms, at worst {max(late) * 1000:.0f} ms")
+
+
+def test_an_inquiry_names_the_account_that_pay_named(fast: Deployment) -> None:
+    payment_request_id = fast.alipay.plan(new_id("account"), pay=["U"], **books.PAID_IN_SILENCE)
+    fast.merchant.pay(payment(payment_request_id, merchantAccountId="shop-7"))
+    assert fast.seen.settled(payment_request_id)["settledBy"] == "inquiry"
+    for call in fast.alipay.calls(payment_request_id, "inquiryPayment"):
+        assert call["body"] == {"paymentRequestId": payment_request_id, "merchantAccountId": "shop-7"}
+
+
+@pytest.mark.fault("F19")
+def test_with_every_notification_lost_the_next_inquiry_settles_and_is_the_last(real_time: RealTime) -> None:
+    here = real_time.deployment
+    ids = real_time.minute.result(150).notifications_lost
+    for payment_request_id, known_after_s in zip(ids, KNOWN_AFTER_S, strict=True):
+        row = here.seen.settled(payment_request_id, 1)
+        assert (row["status"], row["settledBy"]) == ("SUCCESS", "inquiry")
+        known = here.alipay.payment(payment_request_id)
+        assert known
+        due_s = next(due for due in accumulate(FIRST_MINUTE) if due > known_after_s)
+        times = inquired_at(here, payment_request_id)
+        assert [at >= known["knownAt"] for at in times].count(True) == 1, (known, times)
+        assert times[-1] - started_at(here, payment_request_id) == pytest.approx(due_s, abs=tolerance(due_s))
+        assert here.seen.ended(payment_request_id)["status"] == "SUCCEEDED"
+        books.agree(here, payment_request_id)
+
+
+@pytest.mark.fault("F19")
+def test_with_polling_scaled_an_inquiry_settles_and_is_the_last(fast: Deployment) -> None:
+    payment_request_id, _ = fast.pay("lost", pay=["U"], result={"status": "SUCCESS", "after": 1}, notify="lost")
+    assert fast.seen.settled(payment_request_id)["settledBy"] == "inquiry"
+    assert fast.seen.ended(payment_request_id)["status"] == "SUCCEEDED"
+    known = fast.alipay.payment(payment_request_id)
+    assert known
+    assert [at >= known["knownAt"] for at in inquired_at(fast, payment_request_id)].count(True) == 1
+    books.agree(fast, payment_request_id)
+
+
+@pytest.mark.fault("F16")
+def test_the_polling_waits_as_the_schedule_says_then_fails_and_a_late_notification_settles(
+    fast: Deployment, never_settled: str
+) -> None:
+    alarms.polling_failed(fast, never_settled, "PollingSpent")
+    history = fast.seen.history(never_settled)
+    waits = [
+        json.loads(event["stateEnteredEventDetails"]["input"])
+        for event in history
+        if event["type"] == "WaitStateEntered"
+    ]
+    assert [(state["inquiry"], state["waitSeconds"]) for state in waits] == list(enumerate(SCHEDULE))
+    assert all(set(state) <= {"paymentRequestId", "inquiry", "waitSeconds", "status"} for state in waits)
+
+    times = [started_at(fast, never_settled), *inquired_at(fast, never_settled)]
+    assert len(times) == 1 + len(SCHEDULE)
+    for wait_s, (before, at) in zip(SCHEDULE, pairwise(times), strict=True):
+        scaled = wait_s * fast.scale
+        assert abs(at - before - scaled) <= tolerance(scaled), f"{at - before:.3f} s instead of {scaled}"
+
+    assert fast.merchant.order(never_settled).json["status"] == "INIT"
+    eventually(lambda: fast.seen.lines("polling schedule spent", never_settled), "the line an operator reads")
+    row = fast.seen.row(never_settled)
+    assert row
+    assert row["watchShard"], "the order must stay where the count of orders INIT for too long finds it"
+    fast.alipay.plan(never_settled, result={"status": "SUCCESS"}, notify={"delay": 0})
+    assert fast.seen.settled(never_settled)["settledBy"] == "notify"
+    books.agree(fast, never_settled)
+
+
+@pytest.mark.fault("F17")
+def test_an_order_not_found_at_first_and_paid_later_is_paid(fast: Deployment) -> None:
+    payment_request_id, _ = fast.pay(
+        "not-exist",
+        pay=["U"],
+        inquiry=["ORDER_NOT_EXIST", "ORDER_NOT_EXIST", "ORDER_NOT_EXIST", "normal"],
+        result={"status": "SUCCESS"},
+        notify="lost",
+    )
+    assert fast.seen.settled(payment_request_id)["settledBy"] == "inquiry"
+    assert len(inquired_at(fast, payment_request_id)) == 4
+    books.agree(fast, payment_request_id)
+
+
+@pytest.mark.fault("F18")
+def test_after_an_inquiry_that_fails_or_hangs_the_next_one_waits_as_long_as_ever(real_time: RealTime) -> None:
+    here, payment_request_id = real_time.deployment, real_time.minute.result(150).inquiry_fails
+    row = here.seen.settled(payment_request_id, 20)
+    assert (row["status"], row["settledBy"]) == ("SUCCESS", "inquiry")
+    calls = here.alipay.calls(payment_request_id, "inquiryPayment")
+    assert len(calls) == len(INQUIRY_FAILS) + 1
+    waited = [later["at"] - before["at"] for before, later in pairwise(calls)]
+    print(f"  {waited} s between the inquiries")
+    assert min(waited) >= 3 - 0.3
+    hung_s = 10
+    for least_s, waited_s in zip((3, 6 + hung_s, 12, 18), waited, strict=True):
+        assert waited_s == pytest.approx(least_s, abs=tolerance(least_s))
+    books.agree(here, payment_request_id)
+
+
+@pytest.mark.fault("F18")
+def test_an_inquiry_call_that_fails_says_nothing_about_the_payment(fast: Deployment) -> None:
+    failures = [
+        *("F:SYSTEM_ERROR", "F:PROCESS_FAIL", "U:REQUEST_TRAFFIC_EXCEED_LIMIT", "U:UNKNOWN_EXCEPTION"),
+        *("http:429", "reset", "html", "unsigned:S", "otherkey:S", "unsigned:F:INVALID_SIGNATURE"),
+    ]
+    payment_request_id, _ = fast.pay(
+        "inquiry-fails", pay=["U"], inquiry=[*failures, "normal"], result={"status": "SUCCESS"}, notify="lost"
+    )
+    assert fast.seen.settled(payment_request_id, 20)["settledBy"] == "inquiry"
+    assert len(inquired_at(fast, payment_request_id)) == len(failures) + 1
+    books.agree(fast, payment_request_id)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"answer": "S", "amount": {"currency": "HKD", "value": "1"}},
+        {"answer": "S", "amount": {"currency": "USD", "value": "1990"}},
+        {"answer": "S", "paymentRequestId": "another"},
+        {"answer": "S", "omit": ["paymentAmount"]},
+        {"answer": "S", "omit": ["paymentRequestId"]},
+    ],
+)
+def test_an_inquiry_about_something_else_does_not_pay_the_order(fast: Deployment, claim: Json) -> None:
+    payment_request_id, _ = fast.pay("inquiry-other", **books.NEVER | {"inquiry": [claim]})
+    eventually(lambda: (fast.seen.row(payment_request_id) or {}).get("contradictions"), "the contradiction is stored")
+    eventually(lambda: fast.seen.metric("Contradiction", payment_request_id) > 0, "Contradiction is counted")
+    books.agree(fast, payment_request_id)
+    row = fast.seen.row(payment_request_id)
+    assert row
+    assert row["status"] == "INIT"
+
+
+@pytest.mark.fault("F33", "F26")
+def test_an_order_that_settles_while_it_is_inquired_is_not_inquired_again(fast: Deployment) -> None:
+    payment_request_id, _ = fast.pay(
+        "settles-meanwhile",
+        pay=["U"],
+        result={"status": "SUCCESS"},
+        inquiry=[{"answer": "normal", "delay": 3}],
+        notify="lost",
+    )
+    eventually(lambda: inquired_at(fast, payment_request_id), "the inquiry is at Alipay")
+    assert fast.alipay.notify(payment_request_id)["status"] == 200
+    assert fast.seen.ended(payment_request_id)["status"] == "SUCCEEDED"
+    assert len(inquired_at(fast, payment_request_id)) == 1
+    row = fast.seen.settled(payment_request_id)
+    assert (row["settledBy"], "contradictions" in row) == ("notify", False)
+    books.agree(fast, payment_request_id)
+
+
+def test_a_look_at_a_settled_order_inquires_nothing(fast: Deployment) -> None:
+    payment_request_id, _ = fast.pay("settled", notify="lost")
+    state = fast.functions.invoke("Inquiry", {"paymentRequestId": payment_request_id, "inquiry": 0})
+    assert state["status"] == "SUCCESS"
+    assert inquired_at(fast, payment_request_id) == []

@@ -1,0 +1,571 @@
+"""The order table on a real DynamoDB API: what is stored, who wins, and what a call that goes wrong comes to."""
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from autodebit.alipay.reading import Final
+from autodebit.errors import OrderNotFound, TableFault
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order_table import OrderItem, OrderTable
+from autodebit.payment.transitions import TRANSITIONS
+from autodebit.rows.guard import Written
+from autodebit.rows.watch import NEVER, WATCH_SHARDS, Overdue
+
+from tests.kit.dynamodb import ENDPOINT, emulator
+from tests.kit.peer import Call, Peer, Script
+from tests.kit.samples import ID, NOW, PAYMENT_ID, order
+from tests.kit.template import RESOURCES
+
+LATER = NOW + timedelta(minutes=1)
+PAID = Final(Status.SUCCESS, "SUCCESS", "success.", PAYMENT_ID, "2026-11-22T01:30:02-08:00")
+FAILED = Final(Status.FAIL)
+
+TABLE = OrderTable()
+
+KEPT: dict[str, Any] = {
+    "paymentRequestId": ID,
+    "currency": "HKD",
+    "amountValue": "1990",
+    "referenceOrderId": "20261122-000017",
+    "createdAt": "2026-11-22T09:30:00.000Z",
+    "paymentExpiryTime": "2026-11-22T09:30:55Z",
+    "fingerprint": "0" * 64,
+    "payBodySha256": "1" * 64,
+    "attempt": "attempt",
+    "attemptedAt": "2026-11-22T09:30:00.000Z",
+    "pollingRound": 0,
+    "inquiries": 0,
+}
+OPENED = KEPT | {"status": "INIT", "watchShard": "18", "overdueAt": "2026-11-22T09:30:30.000Z"}
+
+
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[Any]:
+    """The emulator's DynamoDB, started for these tests unless the environment names one that runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        if ENDPOINT in os.environ:
+            yield boto3.resource("dynamodb")
+        else:
+            with emulator() as endpoint:
+                patch.setenv(ENDPOINT, endpoint)
+                yield boto3.resource("dynamodb")
+
+
+@pytest.fixture
+def rows(dynamodb: Any) -> Iterator[Any]:
+    """The table as the template declares it, empty."""
+    declared = RESOURCES["OrderTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    table = dynamodb.create_table(TableName=OrderItem.Meta.table_name, **{name: declared[name] for name in names})
+    yield table
+    table.delete()
+
+
+def row(rows: Any, payment_request_id: str = ID) -> dict[str, Any]:
+    return dict(rows.get_item(Key={"paymentRequestId": payment_request_id}, ConsistentRead=True)["Item"])
+
+
+def opened(**changes: Any) -> Order:
+    return TABLE.create(order(**changes)).row
+
+
+# --- Opening and reading -----------------------------------------------------------------------------------------
+
+
+def test_an_order_is_opened_as_one_row_that_the_sweep_can_see(rows: Any) -> None:
+    assert TABLE.create(order()) == Written(order(), won=True)
+    assert row(rows) == OPENED
+
+
+def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
+    given = order(
+        created_at=NOW + timedelta(milliseconds=1),
+        attempted_at=NOW + timedelta(milliseconds=999),
+        merchant_account_id="shop-7",
+    )
+    TABLE.create(given)
+    assert TABLE.get(ID) == given
+
+
+def test_an_id_that_is_taken_opens_nothing_and_shows_what_stands_there(rows: Any) -> None:
+    opened()
+    assert TABLE.create(order(attempt="another", fingerprint="f")) == Written(order(), won=False)
+    assert row(rows) == OPENED
+
+
+def test_the_opening_whose_answer_was_lost_knows_its_own_row(rows: Any) -> None:
+    opened()
+    assert TABLE.create(order()) == Written(order(), won=True)
+
+
+def test_an_order_that_is_not_there_is_not_found(rows: Any) -> None:
+    with pytest.raises(OrderNotFound) as missing:
+        TABLE.get(ID)
+    assert str(missing.value) == ID
+
+
+def test_every_attribute_comes_back(rows: Any) -> None:
+    rows.put_item(
+        Item=KEPT
+        | {
+            "status": "CANCELLED",
+            "neverSent": True,
+            "pollingRound": 3,
+            "inquiries": 12,
+            "lastInquiry": "inquiry U/",
+            "settledBy": "inquiry",
+            "settledAt": "2026-11-22T09:31:00.000Z",
+            "settleToken": "token",
+            "paymentId": PAYMENT_ID,
+            "resultCode": "CODE",
+            "resultMessage": "message",
+            "paymentTime": "2026-11-22T01:30:02-08:00",
+            "contradictions": {"a", "b"},
+        }
+    )
+    assert TABLE.get(ID) == order(
+        status=Status.CANCELLED,
+        never_sent=True,
+        polling_round=3,
+        inquiries=12,
+        last_inquiry="inquiry U/",
+        settled_by=Witness.INQUIRY,
+        settled_at=LATER,
+        settle_token="token",
+        payment_id=PAYMENT_ID,
+        result_code="CODE",
+        result_message="message",
+        payment_time="2026-11-22T01:30:02-08:00",
+        contradictions=frozenset({"a", "b"}),
+    )
+
+
+# --- The INIT guard ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("witness", list(Witness))
+def test_a_result_is_stored_if_this_witness_may_report_it_and_else_nothing_is(
+    rows: Any, witness: Witness, status: Status
+) -> None:
+    before = opened()
+    if witness in TRANSITIONS.get((Status.INIT, status), ()):
+        assert TABLE.settle(before, Final(status), witness, LATER).won
+        assert (row(rows)["status"], row(rows)["settledBy"]) == (status.value, witness.value)
+    else:
+        with pytest.raises(ValueError, match=f"{witness} does not make an order {status}"):
+            TABLE.settle(before, Final(status), witness, LATER)
+        assert row(rows) == OPENED
+
+
+@pytest.mark.parametrize("witness", list(Witness))
+def test_a_result_is_stored_and_the_order_leaves_the_index(rows: Any, witness: Witness) -> None:
+    written = TABLE.settle(opened(), PAID, witness, LATER)
+    assert written.won
+    assert written.row == TABLE.get(ID)
+    stored = row(rows)
+    assert stored.pop("settleToken") == written.row.settle_token
+    assert stored == KEPT | {
+        "status": "SUCCESS",
+        "settledBy": witness.value,
+        "settledAt": "2026-11-22T09:31:00.000Z",
+        "paymentId": PAYMENT_ID,
+        "resultCode": "SUCCESS",
+        "resultMessage": "success.",
+        "paymentTime": "2026-11-22T01:30:02-08:00",
+    }
+
+
+def test_what_a_result_does_not_say_is_not_stored(rows: Any) -> None:
+    TABLE.settle(opened(), FAILED, Witness.PAY, LATER)
+    assert not {"paymentId", "resultCode", "resultMessage", "paymentTime"} & set(row(rows))
+
+
+@pytest.mark.parametrize("first", [PAID, FAILED, Final(Status.CANCELLED)])
+def test_a_second_result_changes_nothing_and_is_told_the_first(rows: Any, first: Final) -> None:
+    stale = opened()
+    settled = TABLE.settle(stale, first, Witness.INQUIRY, LATER).row
+    assert TABLE.settle(stale, PAID, Witness.NOTIFY, LATER) == Written(settled, won=False)
+    assert TABLE.get(ID) == settled
+
+
+def test_of_many_results_at_once_one_wins(rows: Any) -> None:
+    stale = opened()
+    with ThreadPoolExecutor(8) as witnesses:
+        written = list(witnesses.map(lambda _: TABLE.settle(stale, PAID, Witness.NOTIFY, LATER), range(8)))
+    assert [each.won for each in written].count(True) == 1
+    assert {each.row for each in written} == {TABLE.get(ID)}
+
+
+CHANGES: list[Callable[[Order], Written]] = [
+    lambda stale: TABLE.settle(stale, PAID, Witness.PAY, LATER),
+    lambda stale: TABLE.note_never_sent(stale),
+    lambda stale: TABLE.take_over_never_sent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2"),
+    lambda stale: TABLE.take_over_sending(stale, "another", LATER),
+    lambda stale: TABLE.note_inquiry(stale, 1, "U", LATER),
+    lambda stale: TABLE.note_watched(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
+    lambda stale: TABLE.start_round(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("unsent", [{}, {"neverSent": True}], ids=["sent", "neverSent"])
+def test_nothing_changes_an_order_that_is_final(
+    rows: Any, change: Callable[[Order], Written], unsent: dict[str, bool]
+) -> None:
+    final = OPENED | {"status": "FAIL"} | unsent
+    rows.put_item(Item=final)
+    assert change(order()).row == TABLE.get(ID)
+    assert row(rows) == final
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_creates_an_order_that_was_not_opened(rows: Any, change: Callable[[Order], Written]) -> None:
+    with pytest.raises(OrderNotFound):
+        change(order())
+    assert rows.scan()["Items"] == []
+
+
+# --- Who sends ---------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_never_left_leaves_the_index_until_it_is_taken_over(rows: Any) -> None:
+    written = TABLE.note_never_sent(opened())
+    assert written == Written(order(never_sent=True), won=True)
+    assert row(rows) == KEPT | {"status": "INIT", "neverSent": True}
+    taken = TABLE.take_over_never_sent(written.row, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64)
+    expected = order(
+        attempt="another", attempted_at=LATER, payment_expiry_time="2026-11-22T09:31:55Z", pay_body_sha256="2" * 64
+    )
+    assert taken == Written(expected, won=True)
+    assert row(rows) == OPENED | {
+        "attempt": "another",
+        "attemptedAt": "2026-11-22T09:31:00.000Z",
+        "paymentExpiryTime": "2026-11-22T09:31:55Z",
+        "payBodySha256": "2" * 64,
+        "overdueAt": "2026-11-22T09:31:30.000Z",
+    }
+
+
+def test_who_was_taken_over_cannot_note_that_nothing_left(rows: Any) -> None:
+    before = opened()
+    TABLE.take_over_sending(before, "another", LATER)
+    stored = row(rows)
+    assert TABLE.note_never_sent(before) == Written(TABLE.get(ID), won=False)
+    assert row(rows) == stored
+
+
+def test_that_nothing_left_can_be_noted_twice_by_the_same_attempt_alone(rows: Any) -> None:
+    before = opened()
+    TABLE.note_never_sent(before)
+    assert TABLE.note_never_sent(before).won
+    assert TABLE.get(ID).never_sent
+
+
+def test_another_attempts_note_is_not_ones_own(rows: Any) -> None:
+    rows.put_item(Item=KEPT | {"status": "INIT", "neverSent": True, "attempt": "another"})
+    assert not TABLE.note_never_sent(order()).won
+
+
+def test_an_order_that_never_left_is_taken_over_once(rows: Any) -> None:
+    unsent = TABLE.note_never_sent(opened()).row
+    first = TABLE.take_over_never_sent(unsent, "first", LATER, "2026-11-22T09:31:55Z", "2")
+    assert TABLE.take_over_never_sent(unsent, "second", NOW, "2026-11-22T09:32:55Z", "3") == replace(first, won=False)
+
+
+@pytest.mark.parametrize("attempt", ["attempt", "another"])
+def test_what_may_have_left_is_not_started_afresh(rows: Any, attempt: str) -> None:
+    opened()
+    written = TABLE.take_over_never_sent(order(attempt=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2")
+    assert written == Written(order(), won=False)
+    assert row(rows) == OPENED
+
+
+def test_a_take_over_whose_answer_was_lost_knows_its_own_write(rows: Any) -> None:
+    before = opened()
+    unsent = TABLE.note_never_sent(before).row
+    TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2")
+    assert TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2").won
+    TABLE.take_over_sending(TABLE.get(ID), "next", LATER)
+    assert TABLE.take_over_sending(before, "next", LATER).won
+
+
+def test_a_sending_is_repeated_by_one_and_the_index_stays(rows: Any) -> None:
+    before = opened()
+    taken = TABLE.take_over_sending(before, "first", LATER)
+    assert taken == Written(order(attempt="first", attempted_at=LATER), won=True)
+    assert row(rows) == OPENED | {"attempt": "first", "attemptedAt": "2026-11-22T09:31:00.000Z"}
+    assert TABLE.take_over_sending(before, "second", NOW) == replace(taken, won=False)
+
+
+def test_what_never_left_is_not_repeated(rows: Any) -> None:
+    unsent = TABLE.note_never_sent(opened()).row
+    assert TABLE.take_over_sending(unsent, "second", LATER) == Written(unsent, won=False)
+
+
+# --- Who looks ---------------------------------------------------------------------------------------------------
+
+
+def test_an_inquiry_is_noted_and_moves_the_next_look(rows: Any) -> None:
+    assert TABLE.note_inquiry(opened(), 2, "inquiry S: PROCESSING", LATER).won
+    assert row(rows) == OPENED | {
+        "inquiries": 2,
+        "lastInquiry": "inquiry S: PROCESSING",
+        "overdueAt": "2026-11-22T09:31:00.000Z",
+    }
+
+
+def test_an_order_that_never_left_is_not_put_back_into_the_index_by_an_inquiry(rows: Any) -> None:
+    unsent = TABLE.note_never_sent(opened()).row
+    assert TABLE.note_inquiry(unsent, 1, "U", LATER) == Written(unsent, won=False)
+    assert "overdueAt" not in row(rows)
+
+
+def overdue(**changes: Any) -> Overdue:
+    return replace(Overdue(ID, 0, str(OPENED["overdueAt"])), **changes)
+
+
+def test_an_order_that_is_watched_moves_its_look_alone(rows: Any) -> None:
+    opened()
+    assert TABLE.note_watched(overdue(), LATER).won
+    assert row(rows) == OPENED | {"overdueAt": "2026-11-22T09:31:00.000Z"}
+    assert not TABLE.note_watched(overdue(), NOW).won
+    assert row(rows)["overdueAt"] == "2026-11-22T09:31:00.000Z"
+
+
+def test_a_round_is_opened_once(rows: Any) -> None:
+    opened()
+    assert TABLE.start_round(overdue(polling_round=4), LATER) == Written(order(polling_round=5), won=True)
+    assert row(rows) == OPENED | {"pollingRound": 5, "overdueAt": "2026-11-22T09:31:00.000Z"}
+    assert not TABLE.start_round(overdue(polling_round=5), NOW).won
+    assert row(rows)["pollingRound"] == 5
+
+
+def test_a_spent_schedule_is_out_of_the_sweeps_view_for_ever(rows: Any) -> None:
+    TABLE.note_inquiry(opened(), 12, "U", NEVER)
+    assert row(rows)["overdueAt"] == "9999-12-31T00:00:00.000Z"
+    assert list(TABLE.overdue(datetime(9999, 12, 30, tzinfo=UTC))) == []
+
+
+# --- The index ---------------------------------------------------------------------------------------------------
+
+
+def many(number: int, **changes: Any) -> list[str]:
+    ids = [f"ord-{place:03d}" for place in range(number)]
+    for place, payment_request_id in enumerate(ids):
+        opened(payment_request_id=payment_request_id, attempted_at=NOW + timedelta(seconds=place), **changes)
+    return ids
+
+
+def test_overdue_is_what_should_have_been_looked_at_by_now(rows: Any) -> None:
+    ids = many(40)
+    found = list(TABLE.overdue(NOW + timedelta(seconds=30 + 20)))
+    assert {each.key for each in found} == set(ids[:21])
+    assert {each.overdue_at for each in found} == {f"2026-11-22T09:30:{30 + s:02d}.000Z" for s in range(21) if s < 30}
+    assert {each.polling_round for each in found} == {0}
+
+
+def test_the_orders_of_a_shard_come_longest_overdue_first_and_every_page_of_them(rows: Any) -> None:
+    with rows.batch_writer() as batch:
+        for place in range(120):
+            overdue_at = (NOW + timedelta(seconds=(place * 7) % 120)).isoformat(timespec="milliseconds")[:23] + "Z"
+            batch.put_item(
+                Item=OPENED
+                | {"paymentRequestId": f"o-{place}", "watchShard": "07", "overdueAt": overdue_at, "pollingRound": 2}
+            )
+    found = list(TABLE.overdue(LATER + timedelta(hours=1), [7]))
+    assert len(found) == 120
+    assert [each.overdue_at for each in found] == sorted(each.overdue_at for each in found)
+    assert {each.polling_round for each in found} == {2}
+    assert list(TABLE.overdue(LATER + timedelta(hours=1), [6, 8])) == []
+
+
+def test_every_order_is_in_one_of_the_shards(rows: Any) -> None:
+    many(200)
+    shards = {row["watchShard"] for row in rows.scan()["Items"]}
+    assert shards == {f"{shard:02d}" for shard in range(WATCH_SHARDS)}
+    assert len(list(TABLE.overdue(LATER + timedelta(hours=1)))) == 200
+    assert WATCH_SHARDS == 32
+
+
+def test_a_final_order_is_overdue_no_more(rows: Any) -> None:
+    TABLE.settle(opened(), PAID, Witness.PAY, LATER)
+    assert list(TABLE.overdue(NEVER)) == []
+
+
+def test_orders_that_are_init_for_long_are_counted_up_to_a_limit(rows: Any) -> None:
+    many(40)
+    assert TABLE.init_since(NOW, 100) == 0
+    assert TABLE.init_since(NOW + timedelta(seconds=20), 100) == 20
+    assert TABLE.init_since(LATER, 100) == 40
+    for most in (1, 2, 39, 40):
+        assert TABLE.init_since(LATER, most) == most
+
+
+def test_a_spent_order_is_counted_and_a_final_or_unsent_one_is_not(rows: Any) -> None:
+    TABLE.note_inquiry(opened(), 12, "U", NEVER)
+    TABLE.note_never_sent(opened(payment_request_id="never-sent"))
+    TABLE.settle(opened(payment_request_id="final"), FAILED, Witness.PAY, LATER)
+    assert TABLE.init_since(LATER, 100) == 1
+
+
+# --- Contradictions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_contradictions_are_kept_whatever_the_status_and_each_once(rows: Any, status: Status) -> None:
+    rows.put_item(Item=OPENED | {"status": status.value})
+    for said in ("a", "b", "a"):
+        TABLE.note_contradiction(order(), said)
+    assert row(rows) == OPENED | {"status": status.value, "contradictions": {"a", "b"}}
+
+
+def test_a_contradiction_creates_no_order(rows: Any) -> None:
+    with pytest.raises(OrderNotFound) as missing:
+        TABLE.note_contradiction(order(), "a")
+    assert str(missing.value) == ID
+    assert rows.scan()["Items"] == []
+
+
+# --- When DynamoDB does not answer -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def between(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Peer]]:
+    """Puts a peer of the test's own between the table and DynamoDB."""
+    peers: list[Peer] = []
+
+    def put(script: Script) -> Peer:
+        peers.append(Peer(script))
+        monkeypatch.setattr(OrderItem.Meta, "host", peers[-1].url, raising=False)
+        monkeypatch.setattr(OrderItem, "_connection", None)
+        return peers[-1]
+
+    yield put
+    for peer in peers:
+        peer.stop()
+
+
+def error(code: str, status: str = "400 Bad Request") -> Script:
+    body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "a secret text"}).encode()
+    return lambda call: call.answer(body, status, Content_Type="application/x-amz-json-1.0")
+
+
+def loses_answers(number: int) -> Script:
+    """Hands every call on to DynamoDB; the answers of the first few never arrive."""
+    lost: list[Call] = []
+    upstream = urlsplit(os.environ[ENDPOINT])
+
+    def script(call: Call) -> None:
+        connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port)
+        try:
+            wanted = ("x-amz-target", "content-type", "x-amz-date", "authorization")
+            kept = {name: value for name, value in call.headers.items() if name in wanted}
+            connection.request("POST", "/", call.body, kept)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if len(lost) < number:
+            lost.append(call)
+            call.close()
+        else:
+            call.answer(body, f"{response.status} x", Content_Type="application/x-amz-json-1.0")
+
+    return script
+
+
+USES: dict[str, Callable[[], Any]] = {
+    "create": lambda: TABLE.create(order()),
+    "get": lambda: TABLE.get(ID),
+    "settle": lambda: TABLE.settle(order(), PAID, Witness.PAY, LATER),
+    "note_contradiction": lambda: TABLE.note_contradiction(order(), "a"),
+    "overdue": lambda: list(TABLE.overdue(LATER)),
+    "init_since": lambda: TABLE.init_since(LATER, 1),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
+def test_a_refusal_by_dynamodb_is_a_fault_that_names_the_refusal_alone(
+    between: Callable[[Script], Peer], use: str, code: str
+) -> None:
+    between(error(code))
+    with pytest.raises(TableFault) as fault:
+        USES[use]()
+    kind, _, said = str(fault.value).partition(" ")
+    assert kind.endswith("Error")
+    assert said == code
+
+
+def test_a_table_that_hangs_is_a_fault_within_four_seconds(between: Callable[[Script], Peer]) -> None:
+    peer = between(lambda call: time.sleep(5))
+    begun = time.monotonic()
+    with pytest.raises(TableFault, match=r"^UpdateError ReadTimeoutError$"):
+        USES["settle"]()
+    assert 2 < time.monotonic() - begun < 4
+    assert len(peer.calls) == 2
+
+
+def test_a_connection_is_not_waited_for_longer_than_leaves_time_for_an_answer() -> None:
+    meta = OrderItem.Meta
+    assert 2 * (meta.connect_timeout_seconds + meta.read_timeout_seconds) < 4
+
+
+def test_a_result_whose_answer_was_lost_knows_its_own_write(rows: Any, between: Callable[[Script], Peer]) -> None:
+    before = opened()
+    peer = between(loses_answers(1))
+    written = TABLE.settle(before, PAID, Witness.PAY, LATER)
+    assert written == Written(TABLE.get(ID), won=True)
+    assert [call.headers["x-amz-target"].rpartition(".")[2] for call in peer.calls[:3]] == [
+        "UpdateItem",
+        "UpdateItem",
+        "GetItem",
+    ]
+
+
+def test_a_result_whose_answers_were_all_lost_may_have_been_stored(
+    rows: Any, between: Callable[[Script], Peer]
+) -> None:
+    before = opened()
+    between(loses_answers(2))
+    with pytest.raises(TableFault):
+        TABLE.settle(before, PAID, Witness.PAY, LATER)
+    assert row(rows)["status"] == "SUCCESS"
+
+
+def test_an_order_is_read_consistently(rows: Any, between: Callable[[Script], Peer]) -> None:
+    opened()
+    peer = between(loses_answers(0))
+    TABLE.get(ID)
+    assert json.loads(peer.calls[0].body)["ConsistentRead"] is True
+
+
+def test_the_index_is_read_in_pages_of_a_hundred(rows: Any, between: Callable[[Script], Peer]) -> None:
+    peer = between(loses_answers(0))
+    list(TABLE.overdue(LATER, [3]))
+    (asked,) = (json.loads(call.body) for call in peer.calls)
+    assert asked["Limit"] == 100
+
+
+def test_counting_stops_as_soon_as_there_are_enough_and_looks_at_the_latest_first(
+    rows: Any, between: Callable[[Script], Peer]
+) -> None:
+    opened()
+    peer = between(loses_answers(0))
+    assert TABLE.init_since(LATER, 1) == 1
+    asked = [json.loads(call.body) for call in peer.calls]
+    assert len(asked) == 19  # shards 00 to 18, where the order is
+    assert {each["ScanIndexForward"] for each in asked} == {False}

@@ -1,0 +1,97 @@
+"""What must be true of every order whatever went wrong: the merchant's books agree with Alipay's."""
+
+from collections import Counter
+from typing import Any
+
+from .stacks import Deployment
+
+Json = dict[str, Any]
+
+WATCHING = {"inquiries", "lastInquiry", "overdueAt", "pollingRound"}
+"""Attributes that only say who looked and when."""
+
+BY_HAND = "by-hand"
+"""How ids begin whose notifications a test made up: their orders do not agree with Alipay."""
+
+NEVER: Json = {"pay": ["U"], "result": {"status": "PROCESSING"}, "expires": False, "notify": "lost"}
+"""A plan: Alipay never knows the result. Tests notify by hand."""
+
+UNDECIDED: Json = {"result": {"status": "SUCCESS"}, "inquiry": ["U"], "notify": "lost"}
+"""A plan: paid, yet neither an inquiry nor a notification says so by itself."""
+
+PAID_IN_SILENCE: Json = {"result": {"status": "SUCCESS"}, "notify": "lost"}
+"""A plan: paid, and only an inquiry tells."""
+
+
+def row_of(deployment: Deployment, payment_request_id: str) -> Json:
+    """The order's row, which must be there."""
+    row = deployment.seen.row(payment_request_id)
+    assert row, f"no order {payment_request_id}"
+    return row
+
+
+def comes_right(deployment: Deployment, payment_request_id: str) -> None:
+    """An order that is INIT is settled by the notification that arrives at last."""
+    deployment.alipay.plan(payment_request_id, **UNDECIDED)
+    assert deployment.alipay.notify(payment_request_id)["status"] == 200
+    assert deployment.seen.settled(payment_request_id)["settledBy"] == "notify"
+
+
+def left_init_at_most_once(versions: list[Json]) -> None:
+    """A row starts INIT, changes its status once at most, and then only ever gains contradictions."""
+    assert versions, "the order was never stored"
+    assert versions[0]["status"] == "INIT"
+    final = [version for version in versions if version["status"] != "INIT"]
+    assert [version["status"] for version in versions[: len(versions) - len(final)]].count("INIT") == len(
+        versions
+    ) - len(final), "the order became INIT again"
+    for version in final:
+        assert _without(version, {"contradictions"}) == _without(final[0], {"contradictions"}), "a final order changed"
+
+
+def agree(deployment: Deployment, *payment_request_ids: str) -> None:
+    """The orders equal Alipay's ledger: debited once at most, final only as Alipay says, INIT only if watched."""
+    settled = Counter(line.fields["paymentRequestId"] for line in deployment.seen.lines("payment settled"))
+    for payment_request_id in payment_request_ids:
+        versions = deployment.seen.versions(payment_request_id)
+        left_init_at_most_once(versions)
+        same_result(versions[-1], deployment.alipay.payment(payment_request_id))
+        final_or_watched(versions[-1])
+        assert settled[payment_request_id] <= 1, f"{payment_request_id} was settled {settled[payment_request_id]} times"
+
+
+def final_or_watched(row: Json) -> None:
+    """INIT is where an order stays only if somebody will hear of it: the caller by a 503, or else the alarm."""
+    if row["status"] == "INIT":
+        assert row.get("neverSent") or is_watched(row), row
+
+
+def same_result(row: Json, payment: Json | None) -> None:
+    """The row says nothing final that Alipay's ledger does not say too."""
+    debits = payment["debits"] if payment else 0
+    assert debits <= 1, f"debited {debits} times: {payment}"
+    if row["status"] == "SUCCESS":
+        assert payment, row
+        assert (payment["status"], debits) == ("SUCCESS", 1), (row, payment)
+        assert row["paymentId"] == payment["paymentId"]
+        assert payment["paymentAmount"] == {"currency": row["currency"], "value": row["amountValue"]}
+    elif row["status"] != "INIT":
+        assert debits == 0, (row, payment)
+        if payment and payment["known"]:
+            assert payment["status"] == row["status"], (row, payment)
+        else:  # a pay that Alipay refused as a request is no payment of its ledger
+            assert (row["status"], row["settledBy"]) == ("FAIL", "pay"), (row, payment)
+
+
+def is_watched(row: Json) -> bool:
+    """Whether the sweep, or an execution it knows of, looks at the order again, and the alarm counts it meanwhile."""
+    return {"watchShard", "overdueAt", "attemptedAt"} <= row.keys()
+
+
+def facts(deployment: Deployment) -> dict[str, Json]:
+    """Every row without what only says who looked and when."""
+    return {key: _without(row, WATCHING) for key, row in deployment.seen.rows().items()}
+
+
+def _without(row: Json, names: set[str]) -> Json:
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,0 +1,108 @@
+"""Who may import whom in the shared package, and which of its modules know nothing of the world."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.kit import ROOT
+from tests.kit.template import MODULES, imports
+
+EDGE = ("errors", "instants", "api", "telemetry")
+LOOKS = ("polling", "polling_machine", "settle")
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    # The edge
+    "errors": (),
+    "instants": (),
+    "aws": (),
+    "telemetry": ("errors",),
+    "api": ("errors", "telemetry"),
+    "webhook": (*EDGE, "alipay"),
+    # The wire knows no row, a row knows no payment
+    "alipay": ("errors", "instants", "aws", "alipay"),
+    "rows": ("errors", "instants", "aws", "rows"),
+    # Wait, look, decide: the same for every kind of row
+    "polling": (),
+    "polling_machine": ("errors", "polling"),
+    "settle": ("errors", "telemetry", "alipay", "rows"),
+    "sweep": (*EDGE, *LOOKS, "rows", "payment.order_table", "agreement.agreement_table", "refund.refund_table"),
+    # The capabilities
+    "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.vault"),
+    "agreement": (*EDGE, *LOOKS, "alipay", "rows", "agreement"),
+    "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.order", "payment.order_table"),
+    "reconciliation": (
+        *EDGE,
+        "alipay",
+        "reconciliation",
+        *("payment.order", "payment.order_table", "refund.refund", "refund.refund_table"),
+    ),
+    "events": (*EDGE, "payment.order", "agreement.agreement", "refund.refund"),
+}
+"""What each module or package may import; what has no line here may import nothing and is a question to ask first."""
+
+OF_THE_WORLD = {
+    *("boto3", "botocore", "pynamodb", "requests", "urllib3", "aws_lambda_powertools"),
+    *("os", "pathlib", "random", "socket", "ssl", "subprocess", "threading", "time", "uuid"),
+}
+"""AWS, HTTP, the environment, the clock and chance."""
+
+NOT_PURE = {
+    *("aws", "telemetry", "api", "webhook", "settle", "sweep", "polling_machine"),
+    *("rows.guard", "rows.table", "rows.watch"),
+    *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
+    *("payment.answers", "payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
+}
+"""The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""
+
+TREES = {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+
+
+def belongs(module: str, names: tuple[str, ...]) -> bool:
+    """Whether one of `names` is the module, or a package that it is in."""
+    return any(f"{module}.".startswith(f"{name}.") for name in names)
+
+
+def imported_from_outside(tree: ast.Module) -> set[str]:
+    """The top packages of all that is imported, inside of functions too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    return found - {"autodebit"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_whom_it_may(module: str) -> None:
+    allowed = MAY_IMPORT.get(module, MAY_IMPORT.get(module.partition(".")[0]))
+    assert allowed is not None, "nobody has said what it may import"
+    assert [name for name in imports(TREES[module]) if not belongs(name, allowed)] == []
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    order = TopologicalSorter({module: set(imports(tree)) for module, tree in TREES.items()})
+    assert set(order.static_order()) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - NOT_PURE))
+def test_a_pure_module_knows_no_aws_http_environment_or_clock(module: str) -> None:
+    tree = TREES[module]
+    assert imported_from_outside(tree) & OF_THE_WORLD == set()
+    assert set(imports(tree)) & NOT_PURE == set()
+    clocks = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in CLOCKS]
+    assert clocks == []
+
+
+CLOCKS = {"now", "utcnow", "today"}
+
+
+def test_every_module_that_may_touch_the_world_is_there() -> None:
+    assert set(MODULES) >= NOT_PURE
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("functions/*/app.py")), ids=lambda path: path.parent.name)
+def test_a_function_writes_no_row_and_decides_nothing_by_itself(path: str) -> None:
+    imported = imports(ast.parse((ROOT / path).read_text("utf-8")))
+    assert [name for name in imported if belongs(name, ("rows", "settle"))] == []

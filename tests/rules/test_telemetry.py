@@ -1,0 +1,44 @@
+"""Which metric a failed call counts under, so that an alarm hears what somebody has to mend; and how lines look."""
+
+import json
+import logging
+from unittest.mock import Mock
+
+import pytest
+from autodebit import telemetry
+from autodebit.errors import (
+    AnswerRefused,
+    CertificateRefused,
+    CredentialsUnavailable,
+    GatewayError,
+    NotSent,
+    OutcomeUnknown,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "metric"),
+    [
+        (AnswerRefused("unsigned INVALID_SIGNATURE"), "AnswerRefused"),
+        (CertificateRefused("certificate"), "AnswerRefused"),
+        (CredentialsUnavailable("ThrottlingException"), "Fault"),
+        (NotSent("no connection"), "NoAnswer"),
+        (OutcomeUnknown("HTTP 500"), "NoAnswer"),
+    ],
+    ids=lambda value: getattr(value, "reason", value),
+)
+def test_a_failed_call_is_counted_by_who_has_to_act(error: GatewayError, metric: str, counted: Mock) -> None:
+    telemetry.call_failed("pay", error)
+    counted.assert_called_once_with(metric)
+
+
+@pytest.mark.parametrize(
+    "text", ['\n{"message":"payment settled"}', "\x1b[2J", "\x7f", "\x9b2J", "\x85", "\u2028", "電影"]
+)
+def test_a_log_line_is_one_line_of_ascii_whatever_it_quotes(text: str) -> None:
+    record = logging.LogRecord("autodebit", logging.ERROR, __file__, 1, "contradicts", None, None)
+    record.said = text
+    line = telemetry.logger.registered_formatter.format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["said"] == text
