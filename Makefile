@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo test prove up down logs model bench load growth check-secret check fix lock sbom
+.PHONY: setup demo quick test prove up down logs model bench load growth check-secret check fix lock sbom
 .DEFAULT_GOAL := test
 
 setup:
@@ -15,6 +15,12 @@ setup:
 
 demo: setup
 	@$(DEV)/python -m local.demo
+
+quick: setup
+	@$(DEV)/ruff format --check --quiet .
+	@$(DEV)/ruff check --quiet .
+	@$(DEV)/mypy
+	@$(DEV)/pytest --quiet tests/rules tests/template
 
 test: setup check
 	$(DEV)/pytest

@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("core", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("core")
+settings.register_profile("rules", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rules")
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from autodebit.payment.transitions import TRANSITIONS
 from autodebit.rows.guard import Written
 from autodebit.rows.watch import NEVER, WATCH_SHARDS, Overdue
 
-from tests.kit.dynamodb import ENDPOINT, emulator
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
+from tests.kit.store import ENDPOINT, emulator
 from tests.kit.template import RESOURCES
 
 LATER = NOW + timedelta(minutes=1)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.deployed.fault_list import SHOWN
+from tests.kit.fault_list import SHOWN
 from tests.proof import ROOT
 from tests.proof.claims import FIGURES, Claim, report
 

@@ -41,7 +41,7 @@ def matches(parameter: str, value: str) -> bool:
 # --- Permissions -------------------------------------------------------------------------------------------------
 
 UNCHECKED: list[dict[str, Any]] = json.loads((ROOT / "tests/proof/least_privilege/unchecked.json").read_text("utf-8"))
-"""Permissions that the emulator does not check: `python -m tests.proof.least_privilege` shows that all others are needed."""
+"""What the emulator does not check: `python -m tests.proof.least_privilege` shows that all others are needed."""
 
 WITHOUT_A_RESOURCE = {action for entry in UNCHECKED for action in entry["actions"] if entry["roles"] == ["PollingRole"]}
 

@@ -1,6 +1,6 @@
 """Fuzz every reader of untrusted input, on all processors: `python -m tests.proof.fuzz [--quick | --executions N]`.
 
-Coverage-guided (atheris, in an environment of its own), from the vectors and samples of tests/core; the targets whose
+Coverage-guided (atheris, in an environment of its own), from the vectors and samples of tests/kit; the targets whose
 name ends in `_changed` have hypothesis build documents out of the fuzzer's bytes. A finding is stored, and
 
     python -m tests.proof.fuzz --replay TARGET FILE

@@ -32,7 +32,7 @@ from autodebit.payment.request import parse_pay_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.samples import (
+from tests.kit.samples import (
     CLIENT_ID,
     ID,
     KEYS,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.samples import full_request, paid, result
+from tests.kit.samples import full_request, paid, result
 
 from .targets import TARGETS, paths_in
 from .timing import Stopwatch

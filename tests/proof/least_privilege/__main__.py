@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 from botocore.exceptions import ClientError
 
-from tests.deployed.stacks import ROOT, Deployment, deployed
+from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit.template import ROLES, actions
 from tests.proof.claims import Claim, report
-from tests.template.source import ROLES, actions
 
 from .flows import FLOWS, Flow, the_sweep_runs_every_minute
 from .permissions import (

@@ -4,11 +4,11 @@ import json
 import time
 from collections.abc import Callable
 
-from tests.deployed import books
-from tests.deployed.faults import START_EXECUTION
-from tests.deployed.merchant import new_id, payment
-from tests.deployed.stacks import Deployment
-from tests.deployed.waiting import at_once, eventually
+from tests.kit import books
+from tests.kit.faults import START_EXECUTION
+from tests.kit.merchant import new_id, payment
+from tests.kit.stacks import Deployment
+from tests.kit.waiting import at_once, eventually
 
 PATIENCE_S = 30
 """For what takes well under a second, or a second more in a fresh process; a busy machine may take many."""

@@ -1,4 +1,4 @@
-"""Mutation testing of the modules that decide about money: does a test of tests/core fail for every change of them?
+"""Mutation testing of the modules that decide about money: does a test of the rules or the edges notice every change?
 
     .local/venvs/dev/bin/python -m tests.proof.mutation [MODULE ...]
 
@@ -16,7 +16,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from tests.core import store
+from tests.kit import store
 from tests.proof.claims import Claim, none, report
 
 from .mutants import Mutant, mutants

@@ -35,8 +35,8 @@ from tests.proof import ROOT
 from .mutants import Mutant
 
 PACKAGE = ROOT / "layers" / "autodebit" / "python" / "autodebit"
-TESTS = ROOT / "tests" / "core"
-UNCONCERNED = ("test_transport.py",)
+TESTS = [str(ROOT / "tests" / ring) for ring in ("rules", "edges")]
+UNCONCERNED = ("tests/edges/test_transport.py",)
 """Tests of what is not mutated, and slow ones: they wait for timeouts."""
 
 WORKERS = 2
@@ -92,7 +92,7 @@ def reach() -> Reach:
             coverage = Coverage(data_file=None, include=[f"{PACKAGE}/*"])
             recorder = _Recorder(coverage)
             coverage.start()
-            if _pytest([str(TESTS)], recorder):
+            if _pytest(TESTS, recorder):
                 return "a test"
             coverage.stop()
             data = coverage.get_data()
@@ -102,7 +102,7 @@ def reach() -> Reach:
 
         process = _Fork(child, CONTROL_TIMEOUT_S)
         if process.end(os.waitpid(process.pid, 0)[1]) is not None:
-            raise RuntimeError("the tests fail as they are: .local/venvs/dev/bin/pytest tests/core")
+            raise RuntimeError("the tests fail as they are: .local/venvs/dev/bin/pytest tests/rules tests/edges")
         return Reach(*json.load(found))
 
 
@@ -118,7 +118,7 @@ class Trials:
     def run(self) -> None:
         """Try them all."""
         self._try([mutant for mutant in self._mutants if self._reach.at_import(mutant)], self._at_import)
-        _pytest([str(TESTS)], self)
+        _pytest(TESTS, self)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -240,7 +240,7 @@ class _Fork:
 def _pytest(paths: list[str], plugin: Any, *options: str) -> bool:
     """Whether a test fails, or cannot even be collected."""
     quiet = ["-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception"]
-    ignored = [f"--ignore={TESTS / name}" for name in UNCONCERNED]
+    ignored = [f"--ignore={ROOT / name}" for name in UNCONCERNED]
     arguments = [*quiet, f"--rootdir={ROOT}", *options, *ignored, *paths]
     return pytest.main(arguments, plugins=[plugin, _Repeatable()]) != pytest.ExitCode.OK
 
@@ -251,8 +251,8 @@ class _Repeatable:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-        core = hypothesis.settings.get_profile("core")
-        hypothesis.settings.register_profile("mutation", core, derandomize=True, database=None, phases=phases)
+        rules = hypothesis.settings.get_profile("rules")
+        hypothesis.settings.register_profile("mutation", rules, derandomize=True, database=None, phases=phases)
         hypothesis.settings.load_profile("mutation")
 
 

@@ -16,7 +16,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.core import store
+from tests.kit import store
 
 from . import dynamodb
 from .product import EPOCH, Effect, Observation, Product, Run

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from tests.proof import ROOT
 
-KEYS = json.loads((ROOT / "tests" / "core" / "vectors" / "keys.json").read_text("utf-8"))
+KEYS = json.loads((ROOT / "tests" / "kit" / "vectors" / "keys.json").read_text("utf-8"))
 CLIENT_ID = "5Y0000000000000000"
 SECRET = json.dumps(
     {

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.deployed.stacks import ROOT, Deployment, deployed
+from tests.kit.stacks import ROOT, Deployment, deployed
 from tests.proof.claims import Claim, none, report
 
 from .comparison import (

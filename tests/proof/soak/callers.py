@@ -8,9 +8,9 @@ from typing import Any
 
 import requests
 
-from tests.deployed.merchant import PATIENCE_S, payment
-from tests.deployed.stacks import Deployment
-from tests.deployed.waiting import at_once
+from tests.kit.merchant import PATIENCE_S, payment
+from tests.kit.stacks import Deployment
+from tests.kit.waiting import at_once
 
 from .comparison import FINAL, Answer, Asked
 from .fates import AGAIN, GIVES_UP, TWICE_AT_ONCE, Fate

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.deployed.books import left_init_at_most_once
+from tests.kit.books import left_init_at_most_once
 
 Json = dict[str, Any]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.deployed.stacks import Deployment
-from tests.deployed.waiting import eventually
+from tests.kit.stacks import Deployment
+from tests.kit.waiting import eventually
 
 from .callers import Callers
 from .comparison import FINAL, LOST_RESULT, Books, Difference, compare

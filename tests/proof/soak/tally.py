@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tests.deployed.faults import GET_SECRET, START_EXECUTION
-from tests.deployed.stacks import Deployment
+from tests.kit.faults import GET_SECRET, START_EXECUTION
+from tests.kit.stacks import Deployment
 
 from .fates import CALLER, INQUIRY, NOTIFICATION, NOTIFICATION_DELIVERED, PAY, Fate, prefix
 
