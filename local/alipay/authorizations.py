@@ -17,17 +17,13 @@ from local.alipay.plans import NORMAL, AgreementPlan, Behaviour, Plans, parse_ag
 from local.alipay.rules import Refused, check_apply_token, check_consult, check_token
 from local.alipay.wallets import wallet
 from local.alipay.wire import iso_of_epoch, result
-from local.alipay.world import Subject, World
+from local.alipay.world import NotPossible, Subject, World
 
 Json = dict[str, Any]
 
 USER_LOGIN_ID = "852-****1234"
 ISSUED = "281SIM"
 """How every token and code made here begins: one that does, and is not known, is dead and no stranger's."""
-
-
-class NotPossible(Exception):
-    """The buyer cannot do that now."""
 
 
 @dataclass(slots=True)

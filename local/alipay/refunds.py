@@ -19,7 +19,7 @@ from local.alipay.plans import FINAL, NORMAL, Behaviour, Plans, RefundPlan, pars
 from local.alipay.rules import Refused, check_refund, check_refund_ids
 from local.alipay.wallets import wallet
 from local.alipay.wire import iso_of_epoch, message_of, result
-from local.alipay.world import Subject, World
+from local.alipay.world import NotPossible, Subject, World
 
 Json = dict[str, Any]
 
@@ -308,10 +308,10 @@ class Refunds:
     # What nobody calls
 
     def by_portal(self, payment: Payment, amount: Json) -> Refund:
-        """A refund that somebody makes in the merchant portal. Raises `ValueError` if it cannot be made."""
+        """A refund that somebody makes in the merchant portal. Raises `NotPossible`."""
         with self._world.lock:
             if refusal := self._refusal(payment, amount):
-                raise ValueError(f"the portal answers {refusal}")
+                raise NotPossible(f"the portal answers {refusal}")
             number = f"{next(self._numbers):011d}"
             refund = self._meet(f"portal{number}")
             refund.by_portal = True
@@ -327,7 +327,7 @@ class Refunds:
         """The wallet sends a refund back: REFUND_REVERSAL in the files; answers go on saying SUCCESS."""
         with self._world.lock:
             if refund.payment is None or refund.status != "SUCCESS" or refund.bounced_at is not None:
-                raise ValueError("only a refund that succeeded bounces, and once")
+                raise NotPossible("only a refund that succeeded bounces, and once")
             refund.bounced_at = self._clock.now()
             self._payments.take_again(refund.payment, refund.value)
             self._record(refund, "refundBounced")

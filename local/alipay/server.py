@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.alipay import answers
-from local.alipay.authorizations import Authorizations, NotPossible
+from local.alipay.authorizations import Authorizations
 from local.alipay.control import Control, NotFound
 from local.alipay.gateway import Gateway
 from local.alipay.ledger import NAMES, Ledger
@@ -33,7 +33,7 @@ from local.alipay.payments import Payments
 from local.alipay.plans import Behaviour, PlanInvalid, PlanUnknown
 from local.alipay.refunds import Refunds
 from local.alipay.wire import Keys, Rejected, check_request, result
-from local.alipay.world import World
+from local.alipay.world import NotPossible, World
 
 Json = dict[str, Any]
 

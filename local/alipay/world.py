@@ -15,6 +15,10 @@ from local.alipay.timetable import Timetable
 Json = dict[str, Any]
 
 
+class NotPossible(Exception):
+    """The buyer, the portal or the bank cannot do that as things stand."""
+
+
 class World:
     """Hold `lock` to look at something and act on what was seen."""
 
