@@ -120,6 +120,7 @@ def up(choices: Choices) -> dict[str, Any]:
         "ordersTable": outputs["OrdersTable"],
         "pollingStateMachineArn": outputs["PollingStateMachineArn"],
         "stackName": STACK_NAME,
+        "eventBus": outputs["EventBus"],
         "credentials": str(credentials),
         "credentialsSecret": secret_arn,
     }

@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SERVICES = {"dynamodb": "dynamodb", "secretsmanager": "secretsmanager", "stepfunctions": "states"}
+SERVICES = {
+    "dynamodb": "dynamodb",
+    "events": "events",
+    "secretsmanager": "secretsmanager",
+    "sqs": "sqs",
+    "stepfunctions": "states",
+}
 """The services whose descriptions botocore keeps, and what each is called among the endpoints."""
 
 

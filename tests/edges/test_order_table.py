@@ -15,11 +15,12 @@ import boto3
 import pytest
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound, TableFault
-from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order import Order, Status, Witness, order_document
 from autodebit.payment.order_table import OrderItem, OrderTable
 from autodebit.payment.transitions import TRANSITIONS
 from autodebit.rows.guard import Written
 from autodebit.rows.watch import NEVER, WATCH_SHARDS, Overdue
+from boto3.dynamodb.types import TypeSerializer
 
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
@@ -185,6 +186,8 @@ def test_a_result_is_stored_and_the_order_leaves_the_index(rows: Any, witness: W
         "resultCode": "SUCCESS",
         "resultMessage": "success.",
         "paymentTime": "2026-11-22T01:30:02-08:00",
+        "tells": True,
+        "told": [{"kind": "PaymentSucceeded", "at": "2026-11-22T09:31:00.000Z"}],
     }
 
 
@@ -424,17 +427,70 @@ def test_a_spent_order_is_counted_and_a_final_or_unsent_one_is_not(rows: Any) ->
 # --- Contradictions ----------------------------------------------------------------------------------------------
 
 
+def contradicted(said: str, status: Status) -> dict[str, Any]:
+    shown = order_document(order(status=status))
+    detail = json.dumps({"order": shown, "contradiction": said}, separators=(",", ":"))
+    return {"kind": "PaymentContradicted", "at": "2026-11-22T09:31:00.000Z", "detail": detail}
+
+
 @pytest.mark.parametrize("status", list(Status))
-def test_contradictions_are_kept_whatever_the_status_and_each_once(rows: Any, status: Status) -> None:
+def test_contradictions_are_kept_and_told_whatever_the_status_and_each_once(rows: Any, status: Status) -> None:
     rows.put_item(Item=OPENED | {"status": status.value})
-    for said in ("a", "b", "a"):
-        TABLE.note_contradiction(order(), said)
-    assert row(rows) == OPENED | {"status": status.value, "contradictions": {"a", "b"}}
+    new = [TABLE.note_contradiction(order(), said, LATER).won for said in ("a", "b", "a")]
+    assert new == [True, True, False]
+    told = [contradicted(said, status) for said in ("a", "b")]
+    assert row(rows) == OPENED | {"status": status.value, "contradictions": {"a", "b"}, "told": told, "tells": True}
+
+
+def test_a_row_keeps_no_more_contradictions_than_it_can_hold(rows: Any) -> None:
+    opened()
+    new = [TABLE.note_contradiction(order(), f"said {number}", LATER).won for number in range(12)]
+    assert new == [True] * 10 + [False] * 2
+    assert (len(row(rows)["contradictions"]), len(row(rows)["told"])) == (10, 10)
+
+
+def test_what_is_told_of_an_order_stands_in_order(rows: Any) -> None:
+    stale = opened()
+    TABLE.note_contradiction(stale, "a", LATER)
+    TABLE.settle(stale, PAID, Witness.NOTIFY, LATER)
+    TABLE.note_contradiction(stale, "b", LATER)
+    assert [told.kind for told in TABLE.get(ID).told] == [
+        "PaymentContradicted",
+        "PaymentSucceeded",
+        "PaymentContradicted",
+    ]
+    assert [json.loads(told.detail or "{}").get("order", {}).get("status") for told in TABLE.get(ID).told] == [
+        "INIT",
+        None,
+        "SUCCESS",
+    ]
+
+
+def test_the_usual_row_costs_one_write_unit(rows: Any) -> None:
+    """Each KB begun is one more: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""
+    created = OPENED | {"inquiries": 3, "lastInquiry": "inquiry S: PROCESSING", "merchantAccountId": "2188120000000000"}
+    rows.put_item(Item=created | {"paymentRequestId": "x" * 64, "referenceOrderId": "y" * 64})
+    TABLE.settle(order(payment_request_id="x" * 64), PAID, Witness.NOTIFY, LATER)
+    image = dynamodb_json(row(rows, "x" * 64))
+    assert sum(len(name) + stored_bytes(value) for name, value in image.items()) <= 1024
+
+
+def dynamodb_json(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: TypeSerializer().serialize(value) for name, value in item.items()}
+
+
+def stored_bytes(value: dict[str, Any]) -> int:
+    [(kind, held)] = value.items()
+    if kind == "L":
+        return 3 + sum(1 + stored_bytes(inner) for inner in held)
+    if kind == "M":
+        return 3 + sum(1 + len(name) + stored_bytes(inner) for name, inner in held.items())
+    return {"S": lambda: len(held.encode()), "N": lambda: len(held) // 2 + 2, "BOOL": lambda: 1}[kind]()
 
 
 def test_a_contradiction_creates_no_order(rows: Any) -> None:
     with pytest.raises(OrderNotFound) as missing:
-        TABLE.note_contradiction(order(), "a")
+        TABLE.note_contradiction(order(), "a", NOW)
     assert str(missing.value) == ID
     assert rows.scan()["Items"] == []
 
@@ -491,7 +547,7 @@ USES: dict[str, Callable[[], Any]] = {
     "create": lambda: TABLE.create(order()),
     "get": lambda: TABLE.get(ID),
     "settle": lambda: TABLE.settle(order(), PAID, Witness.PAY, LATER),
-    "note_contradiction": lambda: TABLE.note_contradiction(order(), "a"),
+    "note_contradiction": lambda: TABLE.note_contradiction(order(), "a", NOW),
     "overdue": lambda: list(TABLE.overdue(LATER)),
     "init_since": lambda: TABLE.init_since(LATER, 1),
 }

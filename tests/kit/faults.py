@@ -1,4 +1,4 @@
-"""The fault proxy between the functions and DynamoDB, Step Functions and Secrets Manager."""
+"""The fault proxy between the functions and AWS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,8 @@ GET_ITEM = "DynamoDB_20120810.GetItem"
 QUERY = "DynamoDB_20120810.Query"
 GET_SECRET = "secretsmanager.GetSecretValue"
 START_EXECUTION = "AWSStepFunctions.StartExecution"
+PUT_EVENTS = "AWSEvents.PutEvents"
+SEND_MESSAGE = "AmazonSQS.SendMessage"
 
 
 @dataclass(frozen=True)

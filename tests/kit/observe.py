@@ -14,7 +14,7 @@ from .waiting import eventually
 
 Json = dict[str, Any]
 
-FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep")
+FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep", "PublishEvents")
 
 LATE_MS = 3000
 """A line may appear this much later than its timestamp says."""
@@ -37,7 +37,7 @@ class Line:
 
 
 class Observer:
-    """Reads through `aws`, which makes a client for a service. The table's stream is on: see `Stacks`."""
+    """Reads through `aws`, which makes a client for a service."""
 
     def __init__(self, aws: Any, stack: Json) -> None:
         self._dynamodb, self._streams, self._logs, self._states = (

@@ -20,6 +20,7 @@ from local.ports import free_port
 from tests.kit import ROOT
 
 from .alipay import Alipay
+from .bus import Listener
 from .faults import Faults
 from .functions import Functions
 from .merchant import Answer, Merchant, new_id, payment
@@ -27,6 +28,9 @@ from .observe import Observer
 from .waiting import eventually
 
 Json = dict[str, Any]
+
+SERVICES = ("DYNAMODB", "SFN", "SECRETS_MANAGER", "EVENTBRIDGE", "SQS")
+"""Those that functions reach through the fault proxy."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Deployment:
     def credentials(self) -> Json:
         """The merchant's secret as it was at the start."""
         return json.loads(Path(self.description["credentials"]).read_text())
+
+    def listener(self, name: str = "everything", **pattern: Any) -> Listener:
+        """A queue on the stack's bus, for events like this: of the shop's own making, as a merchant's would be."""
+        return Listener(self.aws, self.description["eventBus"], name, pattern)
 
     @contextmanager
     def polling_at(self, scale: float) -> Iterator[None]:
@@ -187,8 +195,8 @@ def _answers(url: str) -> bool:
 
 
 def _endpoints(proxy_url: str) -> dict[str, str]:
-    """The variables that send the three services which matter here through a proxy."""
-    return {f"AWS_ENDPOINT_URL_{service}": proxy_url for service in ("DYNAMODB", "SFN", "SECRETS_MANAGER")}
+    """The variables that send the services which matter here through a proxy."""
+    return {f"AWS_ENDPOINT_URL_{service}": proxy_url for service in SERVICES}
 
 
 @contextmanager
@@ -206,11 +214,6 @@ def deployed(directory: Path, scale: float, **emulator_variables: str) -> Iterat
         )
         try:
             description = stack.up(choices)
-            # Not part of the template: it shows the tests every version of every row.
-            stack.aws(choices.endpoint, "dynamodb").update_table(
-                TableName=description["ordersTable"],
-                StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-            )
             yield _looked_at(choices, description, proxy_url)
         finally:
             stack.down(directory)

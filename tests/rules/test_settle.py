@@ -49,10 +49,12 @@ class Table:
         )
         return Written(self.row, won=True)
 
-    def note_contradiction(self, order: Order, said: str) -> None:
+    def note_contradiction(self, order: Order, said: str, at: datetime) -> Written:
         if self.faulty:
             raise TableFault("UpdateError ProvisionedThroughputExceededException")
+        new = said not in self.row.contradictions
         self.row = replace(self.row, contradictions=self.row.contradictions | {said})
+        return Written(self.row, won=new)
 
 
 @pytest.fixture

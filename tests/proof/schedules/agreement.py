@@ -215,7 +215,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, 1, f"said {token}", at),
     "note_watched": lambda m, table, order, token, at: table.note_watched(_overdue(m, order, at), at),
     "start_round": lambda m, table, order, token, at: table.start_round(_overdue(m, order, at), at),
-    "note_contradiction": lambda m, table, order, token, at: table.note_contradiction(order, f"said {token}"),
+    "note_contradiction": lambda m, table, order, token, at: table.note_contradiction(order, f"said {token}", at),
     "overdue": lambda m, table, order, token, at: sorted(map(repr, table.overdue(at, [0]))),
     "init_since": lambda m, table, order, token, at: table.init_since(at, 3),
 }

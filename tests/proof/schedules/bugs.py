@@ -240,7 +240,7 @@ def _spent_is_failed(look: Any, named: Named) -> Any:
 
 
 def _calls_nobody(contradicted: Any, named: Named) -> Any:
-    return lambda table, row, said: table.note_contradiction(row, said)
+    return lambda table, row, said, at: table.note_contradiction(row, said, at)
 
 
 def _open_as_final(taken: Any, named: Named) -> Any:

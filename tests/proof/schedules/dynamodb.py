@@ -112,14 +112,35 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _conjunction(tokens: Iterator[str]) -> Evaluate:
-    """One comparison or function, or two conditions in parentheses joined by AND."""
+    """One comparison or function, or in parentheses NOT one, or two joined by AND or OR."""
     token = next(tokens)
     if token == "(":
         left = _conjunction(tokens)
-        _expect(tokens, "AND")
-        right = _conjunction(tokens)
+        joined, right = next(tokens), None
+        if joined != ")":
+            right = _conjunction(tokens)
+            _expect(tokens, ")")
+        if joined == "AND" and right:
+            return lambda item, names, values: left(item, names, values) and right(item, names, values)
+        if joined == "OR" and right:
+            return lambda item, names, values: left(item, names, values) or right(item, names, values)
+        if joined != ")":
+            raise NotImplementedError(joined)
+        return left
+    if token == "NOT":
+        negated = _conjunction(tokens)
+        return lambda item, names, values: not negated(item, names, values)
+    if token == "contains":
+        _expect(tokens, "(")
+        members, _, member = next(tokens), _expect(tokens, ","), next(tokens)
         _expect(tokens, ")")
-        return lambda item, names, values: left(item, names, values) and right(item, names, values)
+        return lambda item, names, values: values[member]["S"] in item.get(names[members], {"SS": []})["SS"]
+    if token == "size":
+        _expect(tokens, "(")
+        measured, _, _, most = next(tokens), _expect(tokens, ")"), _expect(tokens, "<"), next(tokens)
+        return lambda item, names, values: (
+            names[measured] in item and len(item[names[measured]]["SS"]) < int(values[most]["N"])
+        )
     if token in ("attribute_exists", "attribute_not_exists"):
         _expect(tokens, "(")
         name, exists = next(tokens), token == "attribute_exists"
@@ -134,14 +155,20 @@ def _expect(tokens: Iterator[str], expected: str) -> None:
         raise NotImplementedError(f"{token} in place of {expected}")
 
 
+_APPENDED = re.compile(r"list_append \(if_not_exists \((#\w+), (:\w+)\), (:\w+)\)")
+
+
 def _updated(item: Item, expression: str, names: Values, values: Values) -> Item:
     """The item after SET, REMOVE and ADD; every value is read from what was stored before."""
     changed = dict(item)
     for section in re.split(r" (?=REMOVE |ADD )", expression):
         verb, _, actions = section.partition(" ")
-        for action in actions.split(", "):
+        for action in re.split(r", (?=#)", actions):
             name, _, value = action.replace(" = ", " ").partition(" ")
-            if verb == "SET":
+            if appended := _APPENDED.fullmatch(value):
+                old, none, new = appended.groups()
+                changed[names[name]] = {"L": item.get(names[old], values[none])["L"] + values[new]["L"]}
+            elif verb == "SET":
                 changed[names[name]] = values[value]
             elif verb == "REMOVE":
                 changed.pop(names[name], None)

@@ -16,7 +16,8 @@ AutodebitError
 │   └── OutcomeUnknown             it may have left: nothing may be concluded
 │       └── AnswerRefused     something answered, but not provably Alipay
 ├── TableFault                     a write may have been applied or not: look at the row again
-└── PollingFault                   an execution may have started or not: starting it again is harmless
+├── PollingFault                   an execution may have started or not: starting it again is harmless
+└── DeadLetterFault                a letter may have been kept or not: its record comes again
 """
 
 from dataclasses import dataclass
@@ -147,3 +148,7 @@ class TableFault(AutodebitError):
 
 class PollingFault(AutodebitError):
     """Step Functions did not answer in time or refused: an execution may have started or not."""
+
+
+class DeadLetterFault(AutodebitError):
+    """The queue of dead letters did not answer in time or refused."""

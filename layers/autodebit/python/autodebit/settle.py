@@ -37,7 +37,7 @@ class SettlingTable[Row: Settleable, Witness: StrEnum](Protocol):
     """A table whose rows are settled by conditional writes."""
 
     def settle(self, row: Row, final: Final[Any], witness: Witness, at: datetime, /) -> Written[Row]: ...
-    def note_contradiction(self, row: Row, said: str, /) -> None: ...
+    def note_contradiction(self, row: Row, said: str, at: datetime, /) -> Written[Row]: ...
 
 
 def settle[Row: Settleable, Witness: StrEnum](
@@ -49,7 +49,7 @@ def settle[Row: Settleable, Witness: StrEnum](
     Raises TableFault, and then nothing may be concluded or acknowledged.
     """
     if isinstance(reading, Contradiction):
-        _contradicted(table, row, reading.said)
+        _contradicted(table, row, reading.said, at)
         return row
     if not isinstance(reading, Final):
         return row
@@ -60,7 +60,7 @@ def settle[Row: Settleable, Witness: StrEnum](
             return written.row
         row = written.row
     if row.disputes(reading):
-        _contradicted(table, row, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
+        _contradicted(table, row, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip(), at)
     return row
 
 
@@ -76,8 +76,8 @@ def _settled(row: Settleable) -> None:
     )
 
 
-def _contradicted[Row: Settleable](table: SettlingTable[Row, Any], row: Row, said: str) -> None:
+def _contradicted[Row: Settleable](table: SettlingTable[Row, Any], row: Row, said: str, at: datetime) -> None:
     """Keep it with the row and call a person: money may have moved otherwise than the row says."""
-    table.note_contradiction(row, said)
+    table.note_contradiction(row, said, at)
     telemetry.count("Contradiction")
     logger.error(f"authentic message contradicts the {row.kind}", **row.log_keys, status=row.status.value, said=said)

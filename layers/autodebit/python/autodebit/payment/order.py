@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
+from autodebit.events import Told
 from autodebit.instants import utc_text
 
 
@@ -70,6 +71,9 @@ class Order:
     contradictions: frozenset[str] = frozenset()
     """Authentic messages that contradict the order; a person has to look at them."""
 
+    told: tuple[Told, ...] = ()
+    """What the merchant's systems are told of it, in order."""
+
     @property
     def expires_at(self) -> datetime:
         """When Alipay closes the payment if it is still open."""
@@ -79,6 +83,16 @@ class Order:
     def is_init(self) -> bool:
         """Whether it has no result yet."""
         return self.status is Status.INIT
+
+    @property
+    def key(self) -> str:
+        """Its key in the table, and in the ids of its events."""
+        return self.payment_request_id
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What an event shows of it. Of an order that is settled it is always the same."""
+        return {"order": order_document(self)}
 
     @property
     def log_keys(self) -> dict[str, Any]:

@@ -7,11 +7,12 @@ deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.exceptions import DoesNotExist
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import IncludeProjection
 from pynamodb.models import Model
@@ -19,13 +20,18 @@ from pynamodb.models import Model
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
+from autodebit.events import Told, shown_json
 from autodebit.payment.order import Order, Status, Witness
-from autodebit.payment.transitions import TRANSITIONS
+from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
 from autodebit.rows.guard import Written, change, create
-from autodebit.rows.table import ConditionFailed, Timeouts, stored_instant, table_faults
+from autodebit.rows.table import Timeouts, stored_instant, table_faults
+from autodebit.rows.told import TellingItem, tell, told_in
 from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
+
+CONTRADICTIONS_MAX = 10
+"""Contradictions kept and told of one order; after the first a person has to look anyway."""
 
 
 class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
@@ -36,7 +42,7 @@ class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
         projection = IncludeProjection(["pollingRound", "attemptedAt"])
 
 
-class OrderItem(Model):
+class OrderItem(TellingItem, Model):
     """The row, in Alipay's spelling. Instants are UTC texts of fixed width."""
 
     class Meta(Timeouts):
@@ -131,6 +137,7 @@ class OrderTable:
                 OrderItem.settledBy.set(witness.value),
                 OrderItem.settledAt.set(stored_instant(at)),
                 OrderItem.settleToken.set(token),
+                *tell(OrderItem, Told(TOLD[final.status], at)),
                 OrderItem.watchShard.remove(),
                 OrderItem.overdueAt.remove(),
                 *(attribute.set(value) for attribute, value in result if value is not None),
@@ -205,16 +212,30 @@ class OrderTable:
             OrderItem.overdueAt == overdue.overdue_at,
         )
 
-    def note_contradiction(self, order: Order, said: str) -> None:
-        """Keep what an authentic message said against the order, whatever its status; a repetition adds nothing."""
-        try:
-            with table_faults():
-                OrderItem(order.payment_request_id).update(
-                    actions=[OrderItem.contradictions.add({said})],
-                    condition=OrderItem.paymentRequestId.exists(),
-                )
-        except ConditionFailed:
-            raise OrderNotFound(order.payment_request_id) from None
+    def note_contradiction(self, order: Order, said: str, at: datetime) -> Written[Order]:
+        """Keep and tell what an authentic message said against the order, whatever its status.
+
+        A repetition adds nothing and tells nothing, and so does one more than CONTRADICTIONS_MAX.
+        """
+        payment_request_id = order.payment_request_id
+        while True:
+            few = size(OrderItem.contradictions) < CONTRADICTIONS_MAX  # type: ignore[no-untyped-call]
+            written = change(
+                OrderItem(payment_request_id),
+                # The status, since the event shows the order as it was when it was contradicted.
+                (OrderItem.status == order.status.value)
+                & ~OrderItem.contradictions.contains(said)
+                & (OrderItem.contradictions.does_not_exist() | few),
+                [
+                    OrderItem.contradictions.add({said}),
+                    *tell(OrderItem, Told(CONTRADICTED, at, shown_json({**order.shown, "contradiction": said}))),
+                ],
+                read=_order,
+                stored=lambda: self.get(payment_request_id),
+            )
+            if written.won or written.row.status is order.status:
+                return written
+            order = written.row  # settled meanwhile; that happens once
 
     def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
         """Orders whose `overdueAt` has passed, shard by shard, the longest overdue first."""
@@ -244,6 +265,11 @@ class OrderTable:
         )
 
 
+def order_in(image: dict[str, Any]) -> Order:
+    """The order in an image of the table's stream, which is DynamoDB's JSON."""
+    return _order(OrderItem.from_raw_data(image))
+
+
 def _order(item: OrderItem) -> Order:
     return Order(
         payment_request_id=item.paymentRequestId,
@@ -269,4 +295,5 @@ def _order(item: OrderItem) -> Order:
         result_message=item.resultMessage,
         payment_time=item.paymentTime,
         contradictions=frozenset(item.contradictions or ()),
+        told=told_in(item),
     )

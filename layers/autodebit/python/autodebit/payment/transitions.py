@@ -8,3 +8,13 @@ TRANSITIONS: dict[tuple[Status, Status], frozenset[Witness]] = {
     (Status.INIT, Status.CANCELLED): frozenset({Witness.INQUIRY}),
 }
 """`{(from, to): who may report it}`. Every other change of status is a defect."""
+
+TOLD: dict[Status, str] = {
+    Status.SUCCESS: "PaymentSucceeded",
+    Status.FAIL: "PaymentFailed",
+    Status.CANCELLED: "PaymentCancelled",
+}
+"""The event that tells of an order which became this."""
+
+CONTRADICTED = "PaymentContradicted"
+"""The event that tells of an authentic message against the order."""
