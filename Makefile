@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo quick test prove up down logs model bench load growth check-secret check fix lock sbom
+.PHONY: setup demo quick test prove up down logs model bench bench-books load growth check-secret check fix lock sbom
 .DEFAULT_GOAL := test
 
 setup:
@@ -42,6 +42,9 @@ logs: setup
 
 bench: setup
 	@$(DEV)/python local/bench/bench.py
+
+bench-books: setup
+	@$(DEV)/python local/bench/books.py $(LINES)
 
 load: setup
 	@$(DEV)/python local/bench/load.py

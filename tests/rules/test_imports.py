@@ -55,6 +55,7 @@ NOT_PURE = {
     *("rows.guard", "rows.table", "rows.told", "rows.watch"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("payment.answers", "payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
+    *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),
 }
 """The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""
 
