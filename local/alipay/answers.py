@@ -7,13 +7,13 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from local.alipay.gateway import Reply
-from local.alipay.notifier import altered
-from local.alipay.wire import Keys, encode, response_headers
+from local.alipay.plans import Behaviour
+from local.alipay.wire import Keys, altered, encode, response_headers
 
 Json = dict[str, Any]
 
@@ -24,6 +24,21 @@ _HUGE = 50 * _MIB
 _BOMB = 100 * _MIB
 
 _HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Sorry</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The body of an answer, how it is to be delivered, and the name of what it is about."""
+
+    behaviour: Behaviour
+    document: Json
+    about: Json = field(default_factory=dict)
+
+
+def bent(document: Json, behaviour: Behaviour) -> Json:
+    """The document with what the plan wants changed or left out."""
+    kept = {**document, **behaviour.changed}
+    return {name: value for name, value in kept.items() if name not in behaviour.omitted}
 
 
 def send(http: BaseHTTPRequestHandler, keys: Keys, reply: Reply) -> Json:
@@ -59,7 +74,7 @@ def _transmit(http: BaseHTTPRequestHandler, keys: Keys, reply: Reply) -> None:
     if transport == "http":
         headers = {"Content-Type": "text/html;charset=UTF-8"}
         if 300 <= behaviour.http_status < 400:
-            headers["Location"] = f"/_sim/followed/{reply.payment_request_id}"
+            headers["Location"] = f"/_sim/followed/{reply.about.get('paymentRequestId', '')}"
         write(http, behaviour.http_status, headers, _HTML)
         return
 

@@ -1,6 +1,7 @@
-"""notifyPayment: messages to the merchant, delivered until they are acknowledged or the schedule is spent.
+"""Notifications to the merchant, delivered until they are acknowledged or the schedule is spent.
 
-https://docs.antom.com/ac/ams/paymentrn_online
+https://docs.antom.com/ac/ams/paymentrn_online · https://docs.antom.com/ac/ams/notifyauth ·
+https://docs.antom.com/ac/ams/notify_refund
 """
 
 import http.client
@@ -16,11 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from local.alipay.gateway import facts_of
-from local.alipay.ledger import Ledger
-from local.alipay.timetable import Timetable
-from local.alipay.wallet import Payment, Wallet
-from local.alipay.wire import ACKNOWLEDGEMENT, Keys, iso_seconds, result, sealed
+from local.alipay.wire import ACKNOWLEDGEMENT, Keys, altered, iso_seconds, sealed
+from local.alipay.world import Subject, World
 
 Json = dict[str, Any]
 
@@ -56,69 +54,54 @@ class Delivery:
 
 
 class Notifier:
-    def __init__(self, wallet: Wallet, ledger: Ledger, keys: Keys, timetable: Timetable, scale: float) -> None:
-        self._wallet = wallet
-        self._ledger = ledger
+    def __init__(self, world: World, keys: Keys, scale: float) -> None:
+        self._world = world
         self._keys = keys
-        self._timetable = timetable
         self._scale = scale
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for _ in range(_WORKERS):
             threading.Thread(target=self._deliver_for_ever, name="notifier", daemon=True).start()
-        wallet.announce = self.announce
 
     def _deliver_for_ever(self) -> None:
         while True:
             self._work.get()()
 
-    def _later(self, delay_s: float, work: Callable[[], None]) -> None:
-        self._timetable.at(self._wallet.clock.now() + delay_s, lambda: self._work.put(work))
+    def announce(self, subject: Subject[Any], message: Json, delay_s: float) -> None:
+        """Deliver this after so long, by the schedule and as well as the subject's plan allows."""
+        if subject.notify_url:
+            self._later(delay_s, subject, lambda: self._attempt(subject, message, 0))
 
-    def announce(self, payment: Payment, moment: str) -> None:
-        """Arrange the notifications that follow when a payment is `accepted`, or its truth `known`."""
-        plan = payment.plan.notify
-        if not payment.notify_url:
-            return
-        if moment == "accepted":
-            if plan.first:
-                forged = {"resultStatus": "S", "resultCode": "SUCCESS", "key": plan.first}
-                self._later(0, lambda: self._extra(payment, forged))
-            if plan.pending:
-                self._later(0, lambda: self._extra(payment, {"notifyType": "PAYMENT_PENDING"}))
-        elif payment.status in ("SUCCESS", "FAIL"):  # a cancelled payment has no notification
-            told = {
-                "resultStatus": "S" if payment.status == "SUCCESS" else "F",
-                "resultCode": payment.code,
-            }
-            delay_s = FIRST_DELAY_S if plan.delay_s is None else plan.delay_s
-            self._later(delay_s, lambda: self._attempt(payment, told, 0))
+    def extra(self, subject: Subject[Any], message: Json, delay_s: float = 0) -> None:
+        """Send this once, outside the schedule."""
+        if subject.notify_url:
+            self._later(delay_s, subject, lambda: self._extra(subject, message))
 
-    def _attempt(self, payment: Payment, told: Json, number: int) -> None:
+    def _later(self, delay_s: float, subject: Subject[Any], work: Callable[[], None]) -> None:
+        self._world.later(self._world.clock.now() + delay_s, subject, lambda: self._work.put(work))
+
+    def _attempt(self, subject: Subject[Any], message: Json, number: int) -> None:
         """One attempt of the schedule; the next is arranged unless this one is acknowledged."""
-        plan = payment.plan.notify
-        if self._forgotten(payment):
-            return
-        lost = plan.lost or number < plan.lose or self._wallet.dark
+        plan = subject.plan.notify
         acknowledged = False
-        if lost:
-            self._record_lost(payment, number)
+        if plan.lost or number < plan.lose or self._world.dark:
+            self._record_lost(subject, number)
         else:
             copies = plan.times if number == plan.lose else 1
-            acknowledged = self._send_copies(payment, told, number, copies)
+            acknowledged = self._send_copies(subject, message, number, copies)
         if number == 0:
             for extra in plan.then:
-                self._extra_later(payment, extra)
+                self.extra(subject, {k: v for k, v in extra.items() if k != "delay"}, float(extra.get("delay", 0)))
         # The sandbox never delivers again: https://docs.antom.com/ac/aba_zh-cn/notify_refund
         more = number + 1 < len(INTERVALS_S) and not self._keys.sandbox
-        if not acknowledged and more and not self._forgotten(payment):
+        if not acknowledged and more:
             delay_s = INTERVALS_S[number + 1] * self._scale
-            self._later(delay_s, lambda: self._attempt(payment, told, number + 1))
+            self._later(delay_s, subject, lambda: self._attempt(subject, message, number + 1))
 
-    def _send_copies(self, payment: Payment, told: Json, number: int, copies: int) -> bool:
+    def _send_copies(self, subject: Subject[Any], message: Json, number: int, copies: int) -> bool:
         deliveries: list[Delivery] = []
 
         def send() -> None:
-            deliveries.append(self.send(payment, told, attempt=number + 1))
+            deliveries.append(self.send(subject, message, attempt=number + 1))
 
         others = [threading.Thread(target=send, daemon=True) for _ in range(copies - 1)]
         for thread in others:
@@ -128,57 +111,42 @@ class Notifier:
             thread.join()
         return any(delivery.acknowledged for delivery in deliveries)
 
-    def _extra_later(self, payment: Payment, extra: Json) -> None:
-        message = {name: value for name, value in extra.items() if name != "delay"}
-        self._later(float(extra.get("delay", 0)), lambda: self._extra(payment, message))
+    def _extra(self, subject: Subject[Any], message: Json) -> None:
+        if not self._world.dark:
+            self.send(subject, message, attempt=0)
 
-    def _extra(self, payment: Payment, message: Json) -> None:
-        if not self._forgotten(payment) and not self._wallet.dark:
-            self.send(payment, message, attempt=0)
+    def _record_lost(self, subject: Subject[Any], number: int) -> None:
+        with self._world.lock:
+            subject.notifications_lost += 1
+        nothing = {"status": None, "acknowledged": False, "answer": "", "error": ""}
+        self._world.ledger.notification(subject.name, {"attempt": number + 1, "lost": True, **nothing}, time.time())
+        self._world.ledger.event("notificationLost", subject.name, attempt=number + 1)
 
-    def _forgotten(self, payment: Payment) -> bool:
-        """Whether a reset has come between."""
-        return self._wallet.get(payment.payment_request_id) is not payment
-
-    def _record_lost(self, payment: Payment, number: int) -> None:
-        payment.notifications_lost += 1
-        self._ledger.notification(
-            {
-                "at": time.time(),
-                "paymentRequestId": payment.payment_request_id,
-                "attempt": number + 1,
-                "lost": True,
-                "status": None,
-                "acknowledged": False,
-                "answer": "",
-                "error": "",
-            }
-        )
-        self._ledger.event("notificationLost", payment.payment_request_id, attempt=number + 1)
-
-    def send(self, payment: Payment, message: Mapping[str, Any], attempt: int) -> Delivery:
+    def send(self, subject: Subject[Any], message: Mapping[str, Any], attempt: int) -> Delivery:
         """Send one notification now; `attempt` is its number in the schedule, 0 for one outside it."""
-        url, headers, body = self.compose(payment, message)
+        ledger = self._world.ledger
+        with self._world.lock:
+            document = subject.notification(message)
+            subject.notifications_sent += 1
+        url, headers, body = self.compose(subject.notify_url, document, message)
         sent_at = time.time()
-        with self._wallet.lock:
-            payment.notifications_sent += 1
-        self._ledger.event(
+        kinds = {name: document[name] for name in ("notifyType", "authorizationNotifyType") if name in document}
+        ledger.event(
             "notificationSent",
-            payment.payment_request_id,
+            subject.name,
             attempt=attempt,
-            notifyType=message.get("notifyType", "PAYMENT_RESULT"),
-            resultStatus=message.get("resultStatus", "S"),
+            **kinds,
+            resultStatus=document["result"]["resultStatus"],
             key=message.get("key", "signed"),
         )
         delivery = _post(url, headers, body)
         if delivery.acknowledged and attempt > 0:
-            with self._wallet.lock:
-                payment.acknowledged_at = payment.acknowledged_at or time.time()
-        self._ledger.notification(
+            with self._world.lock:
+                subject.acknowledged_at = subject.acknowledged_at or time.time()
+        ledger.notification(
+            subject.name,
             {
-                "at": sent_at,
                 "answeredAt": time.time(),
-                "paymentRequestId": payment.payment_request_id,
                 "attempt": attempt,
                 "lost": False,
                 "message": {name: value for name, value in message.items() if name != "url"},
@@ -186,24 +154,21 @@ class Notifier:
                 "acknowledged": delivery.acknowledged,
                 "answer": delivery.body[:1000],
                 "error": delivery.error,
-            }
+            },
+            sent_at,
         )
-        self._ledger.event(
+        ledger.event(
             "notificationAcknowledged" if delivery.acknowledged else "notificationNotAcknowledged",
-            payment.payment_request_id,
+            subject.name,
             attempt=attempt,
             status=delivery.status,
         )
         return delivery
 
-    def compose(self, payment: Payment, message: Mapping[str, Any]) -> tuple[str, dict[str, str], bytes]:
-        """URL, headers and body of a notification about this payment, with what `message` wants otherwise.
-
-        `message` may have notifyType, resultStatus, resultCode, amount, paymentId, set, omit, body, clientId,
-        requestTime, path, url, key, algorithm, keyVersion, encoding, alterByte and headers: see `server`.
-        """
-        body = self._body(payment, message)
-        url = message.get("url", payment.notify_url)
+    def compose(self, url: str, document: Json, message: Mapping[str, Any]) -> tuple[str, dict[str, str], bytes]:
+        """URL, headers and body of this notification, with what `message` wants otherwise (docs/simulator.md)."""
+        body = _body(document, message)
+        url = message.get("url", url)
         client_id = message.get("clientId", self._keys.client_id)
         request_time = message.get("requestTime", iso_seconds(datetime.now(UTC)))
         headers = {"Content-Type": "application/json", "client-id": client_id, "Request-Time": request_time}
@@ -222,33 +187,19 @@ class Notifier:
         headers |= message.get("headers", {})
         return url, {name: value for name, value in headers.items() if value is not None}, body
 
-    def _body(self, payment: Payment, message: Mapping[str, Any]) -> bytes:
-        if "body" in message:
-            return str(message["body"]).encode("utf-8")
-        status = message.get("resultStatus", {"FAIL": "F"}.get(payment.status, "S"))
-        code = message.get("resultCode", payment.code if status == "F" and payment.final else "")
-        code = code or {"S": "SUCCESS", "U": "PAYMENT_IN_PROCESS"}.get(status, "PROCESS_FAIL")
-        notify_type = message.get("notifyType", "PAYMENT_RESULT")
-        document: Json = {"notifyType": notify_type, "result": result(status, code)}
-        document |= facts_of(payment, paid=status == "S" and notify_type == "PAYMENT_RESULT")
-        if "amount" in message:
-            document["paymentAmount"] = message["amount"]
-        if "paymentId" in message:
-            document["paymentId"] = message["paymentId"]
-        document |= message.get("set", {})
-        for name in message.get("omit", ()):
-            document.pop(name, None)
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode("utf-8")
+
+def _body(document: Json, message: Mapping[str, Any]) -> bytes:
+    if "body" in message:
+        return str(message["body"]).encode("utf-8")
+    renamed = message.get("rename", {})
+    kept = {**document, **message.get("set", {})}
+    told = {renamed.get(name, name): value for name, value in kept.items() if name not in message.get("omit", ())}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/").encode("utf-8")
 
 
 def signed_path(url: SplitResult) -> str:
     """The notify URL without scheme and host, character for character, query string included."""
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
-
-
-def altered(body: bytes) -> bytes:
-    """The body with one digit changed: still JSON, no longer what was signed."""
-    return re.sub(rb"[0-9]", lambda digit: b"%d" % ((int(digit[0]) + 1) % 10), body, count=1)
 
 
 def _encoded(signature: str, encoding: str) -> str:

@@ -1,7 +1,7 @@
-"""What a test, or a person with curl, wants Alipay to do with a payment. `server` lists the grammar."""
+"""What a test, or a person with curl, wants Alipay to do. docs/simulator.md has the grammar, `presets` the names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,10 @@ class PlanInvalid(ValueError):
     """A plan that says something this simulator would otherwise silently not do."""
 
 
+class PlanUnknown(Exception):
+    """A token, an extendInfo or a reason that names a plan which does not exist; the message says which do."""
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """How one call is answered."""
@@ -39,7 +43,7 @@ class Behaviour:
     seal: str = "signed"
     http_status: int = 200
     delay_s: float = 0.0
-    payment_status: str = ""
+    claimed_status: str = ""  # paymentStatus or refundStatus of an inquiry
     changed: Mapping[str, Any] = field(default_factory=dict)
     omitted: tuple[str, ...] = ()
     alter_byte: bool = False
@@ -68,7 +72,7 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Result:
-    """The truth about a payment, `after_s` seconds after it was accepted."""
+    """The truth about a payment or a refund, `after_s` seconds after it was accepted."""
 
     status: str
     code: str
@@ -77,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True)
 class NotifyPlan:
-    """Which notifications of a payment arrive."""
+    """Which notifications arrive, and how."""
 
     lost: bool = False
     lose: int = 0
@@ -90,32 +94,184 @@ class NotifyPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything planned for one payment; the last behaviour of each list repeats."""
+    """How the calls about one thing are answered, and what is told of it; the last behaviour of each list repeats."""
 
-    pay: tuple[Behaviour, ...] = (Behaviour(),)
-    inquiry: tuple[Behaviour, ...] = (Behaviour(),)
-    cancel: tuple[Behaviour, ...] = (Behaviour(),)
-    result: Result | None = None
-    expires: bool = True
+    calls: Mapping[str, tuple[Behaviour, ...]]
     notify: NotifyPlan = NotifyPlan()
 
     def behaviour(self, call: str, calls_before: int) -> Behaviour:
-        steps: tuple[Behaviour, ...] = getattr(self, call)
+        steps = self.calls[call]
         return steps[min(calls_before, len(steps) - 1)]
 
 
-def parse_plan(given: Mapping[str, Any]) -> Plan:
+@dataclass(frozen=True)
+class PaymentPlan(Plan):
+    """Everything planned for one payment: the calls pay, inquiry and cancel."""
+
+    result: Result | None = None
+    expires: bool = True
+
+
+@dataclass(frozen=True)
+class BuyerPlan:
+    """What the buyer does with the QR code by itself: `approve` or `decline`, or nothing (`wait`)."""
+
+    do: str = "wait"
+    after_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class AgreementPlan(Plan):
+    """Everything planned for one agreement: the calls consult, applyToken, refresh, revoke and query."""
+
+    buyer: BuyerPlan = BuyerPlan()
+    announces: tuple[Json, ...] = ({"authorizationNotifyType": "AUTHCODE_CREATED"},)
+    qr_code_lives_s: float = 900.0
+    auth_code_lives_s: float = 60.0
+    token_lives_s: float | None = None  # None: as documented of the wallet
+    refreshes: bool | None = None
+    rotates: bool = True
+    exchange_again: str = "spent"
+    refresh_again: str = "same"
+    old_token: str = "lives"
+    tells_cancel: bool | None = None
+    tells_revoke: bool = False
+    payment: str = ""
+
+
+@dataclass(frozen=True)
+class RefundPlan(Plan):
+    """Everything planned for one refund: the calls refund and inquiryRefund."""
+
+    result: Result | None = None
+    bounces_after_s: float | None = None
+
+
+class Plans[P: Plan]:
+    """The plans for one kind of thing: some have names, some belong to an id or to the beginning of one."""
+
+    def __init__(self, kind: str, parse: Callable[[Mapping[str, Any]], P], presets: Mapping[str, Json]) -> None:
+        self._kind = kind
+        self._parse = parse
+        self._presets = {name: parse(given) for name, given in presets.items()}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all but the presets."""
+        self._named = dict(self._presets)
+        self._by_id: dict[str, P] = {}
+        self._by_prefix: dict[str, P] = {}
+
+    def parse(self, given: str | Mapping[str, Any]) -> P:
+        """A plan by its name, or as an object. Raises `PlanUnknown` and `PlanInvalid`."""
+        return self.named(given) if isinstance(given, str) else self._parse(given)
+
+    def named(self, name: str) -> P:
+        """The plan of this name. Raises `PlanUnknown`."""
+        if name not in self._named:
+            known = ", ".join(self._named)
+            raise PlanUnknown(f"There is no {self._kind} plan {name!r}. There are: {known}.")
+        return self._named[name]
+
+    def set_named(self, name: str, plan: P) -> None:
+        self._named[name] = plan
+
+    def set_for(self, key: str, plan: P) -> None:
+        self._by_id[key] = plan
+
+    def set_for_prefix(self, prefix: str, plan: P) -> None:
+        self._by_prefix[prefix] = plan
+
+    def of(self, key: str, said: str = "", otherwise: str = "") -> P:
+        """The plan of this id, of its longest beginning, of the name in `said`, or of the name `otherwise`.
+
+        `said` names a plan as `sim:<name>:<anything>`; other texts say nothing. Raises `PlanUnknown`.
+        """
+        if key in self._by_id:
+            return self._by_id[key]
+        if prefixes := [prefix for prefix in self._by_prefix if key.startswith(prefix)]:
+            return self._by_prefix[max(prefixes, key=len)]
+        if said.startswith("sim:"):
+            return self.named(said.split(":")[1])
+        return self.named(otherwise) if otherwise else self._parse({})
+
+
+def parse_payment_plan(given: Mapping[str, Any]) -> PaymentPlan:
     _only(given, "plan", "pay", "inquiry", "cancel", "result", "expires", "notify")
     result = given.get("result")
     expires = given.get("expires", (result or {}).get("expires", True))
-    return Plan(
-        pay=_behaviours(given.get("pay", [])),
-        inquiry=_behaviours(given.get("inquiry", [])),
-        cancel=_behaviours(given.get("cancel", [])),
+    return PaymentPlan(
+        calls=_calls(given, "pay", "inquiry", "cancel"),
+        notify=_notify_plan(given.get("notify", NORMAL)),
         result=_result(result) if result is not None else None,
         expires=bool(expires),
-        notify=_notify_plan(given.get("notify", NORMAL)),
     )
+
+
+def parse_agreement_plan(given: Mapping[str, Any]) -> AgreementPlan:
+    calls = ("consult", "applyToken", "refresh", "revoke", "query")
+    lives = {"qrCodeLives": "qr_code_lives_s", "authCodeLives": "auth_code_lives_s", "tokenLives": "token_lives_s"}
+    choices = {
+        "exchangeAgain": ("exchange_again", ("spent", "same", "another")),
+        "refreshAgain": ("refresh_again", ("same", "another", "spent")),
+        "oldToken": ("old_token", ("lives", "dies")),
+    }
+    switches = {
+        "refreshes": "refreshes",
+        "rotates": "rotates",
+        "tellsCancel": "tells_cancel",
+        "tellsRevoke": "tells_revoke",
+    }
+    _only(given, "plan", *calls, *lives, *choices, *switches, "buyer", "announces", "notify", "payment")
+    more: dict[str, Any] = {field: float(given[name]) for name, field in lives.items() if name in given}
+    for name, (field_name, words) in choices.items():
+        if name in given:
+            more[field_name] = _one_of(given[name], name, words)
+    more |= {field: bool(given[name]) for name, field in switches.items() if name in given}
+    if "buyer" in given:
+        more["buyer"] = _buyer_plan(given["buyer"])
+    if "announces" in given:
+        more["announces"] = tuple(_announcement(one) for one in given["announces"])
+    return AgreementPlan(
+        calls=_calls(given, *calls),
+        notify=_notify_plan(given.get("notify", NORMAL)),
+        payment=given.get("payment", ""),
+        **more,
+    )
+
+
+def _buyer_plan(given: Any) -> BuyerPlan:
+    spoken = {"do": given} if isinstance(given, str) else given
+    _only(spoken, "buyer", "do", "after")
+    do = _one_of(spoken.get("do", "wait"), "buyer", ("approve", "decline", "wait"))
+    return BuyerPlan(do, float(spoken.get("after", BuyerPlan.after_s)))
+
+
+def _announcement(given: Any) -> Json:
+    message = {"authorizationNotifyType": given} if isinstance(given, str) else dict(given)
+    _one_of(message.get("authorizationNotifyType"), "announces", ("AUTHCODE_CREATED", "TOKEN_CREATED"))
+    return message
+
+
+def parse_refund_plan(given: Mapping[str, Any]) -> RefundPlan:
+    _only(given, "plan", "refund", "inquiryRefund", "result", "notify", "bouncesAfter")
+    result = given.get("result")
+    return RefundPlan(
+        calls=_calls(given, "refund", "inquiryRefund"),
+        notify=_notify_plan(given.get("notify", NORMAL)),
+        result=_result(result) if result is not None else None,
+        bounces_after_s=float(given["bouncesAfter"]) if "bouncesAfter" in given else None,
+    )
+
+
+def _one_of(given: Any, what: str, words: tuple[str, ...]) -> str:
+    if given not in words:
+        raise PlanInvalid(f"{what} must be one of {', '.join(words)}, not {given!r}")
+    return str(given)
+
+
+def _calls(given: Mapping[str, Any], *names: str) -> dict[str, tuple[Behaviour, ...]]:
+    return {name: _behaviours(given.get(name, [])) for name in names}
 
 
 def _behaviours(given: Any) -> tuple[Behaviour, ...]:
@@ -129,7 +285,7 @@ def parse_behaviour(given: str | Mapping[str, Any]) -> Behaviour:
     _only(
         given,
         "behaviour",
-        *("answer", "delay", "amount", "paymentRequestId", "paymentId", "paymentStatus", "code"),
+        *("answer", "delay", "amount", "paymentRequestId", "paymentId", "paymentStatus", "refundStatus", "code"),
         *("omit", "set", "httpStatus", "alterByte", "processed"),
     )
     spoken = _spoken(given.get("answer", NORMAL))
@@ -144,7 +300,7 @@ def parse_behaviour(given: str | Mapping[str, Any]) -> Behaviour:
         seal=spoken.seal,
         http_status=int(given.get("httpStatus", spoken.http_status)),
         delay_s=float(given.get("delay", 0)),
-        payment_status=given.get("paymentStatus", ""),
+        claimed_status=given.get("paymentStatus", given.get("refundStatus", "")),
         changed=changed,
         omitted=tuple(given.get("omit", ())),
         alter_byte=bool(given.get("alterByte", False)),
@@ -211,30 +367,3 @@ def _only(given: Mapping[str, Any], what: str, *known: str) -> None:
         raise PlanInvalid(f"{what} must be an object")
     if unknown := sorted(set(given) - set(known)):
         raise PlanInvalid(f"{what} has unknown fields: {', '.join(unknown)}")
-
-
-_PRESETS: dict[str, Json] = {
-    "paid": {},
-    "declined": {"pay": ["F:USER_BALANCE_NOT_ENOUGH"]},
-    "unknown-then-notified": {"pay": ["U", NORMAL], "result": {"status": "SUCCESS", "after": 2}},
-    "unknown-then-inquired": {
-        "pay": ["U", NORMAL],
-        "result": {"status": "SUCCESS", "after": 2},
-        "notify": "lost",
-    },
-    # The notification waits, so that what repairs the lost answer is the repeated call.
-    "no-answer": {"pay": ["reset-after", NORMAL], "notify": {"delay": 20}},
-    "never": {"pay": ["U"], "result": {"status": "PROCESSING"}, "expires": False, "notify": "lost"},
-    "forged": {
-        "pay": ["U", NORMAL],
-        "result": {"status": "FAIL", "code": "USER_BALANCE_NOT_ENOUGH", "after": 4},
-        "notify": {"first": "forged"},
-    },
-}
-PRESETS = {name: parse_plan(given) for name, given in _PRESETS.items()}
-
-
-def preset(access_token: str) -> Plan | None:
-    """The plan that an access token `sim:<planName>:<anything>` names."""
-    parts = access_token.split(":", 2)
-    return PRESETS.get(parts[1]) if len(parts) > 1 and parts[0] == "sim" else None

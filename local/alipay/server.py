@@ -1,55 +1,11 @@
-"""The simulated Alipay: the gateway's wallet API, notifyPayment, and a ledger of what really happened.
+"""The simulated Alipay, a program of its own: its gateway, its notifications, and a ledger of what really happened.
 
     python -m local.alipay.keys --keys keys.json --secret secret.json
     python -m local.alipay.server --port 4580 --keys keys.json [--notify-scale 1.0] [--ledger FILE]
                                   [--tls-cert CERT --tls-key KEY] [--host 127.0.0.1]
 
-Wallet API, signed both ways: POST {prefix}/payments/pay, payments/inquiryPayment, payments/cancel. The prefix
-is /ams/api/v1, or /ams/sandbox/api/v1 for a client id that starts with SANDBOX_.
-
-Without a plan a payment is paid at once and notified 0.3 s later. The access token (paymentMethodId) can
-name a plan, `sim:<plan>:<anything>`: paid, declined, unknown-then-notified, unknown-then-inquired, no-answer,
-never, forged.
-
-Control API, JSON, unsigned, for loopback only. Times are epoch seconds; ?paymentRequestId=ID narrows a list.
-
-GET  /_sim/health            200 {"status": "ok"}
-POST /_sim/plans             {"paymentRequestId": ID, "plan": PLAN}, or "paymentRequestIdPrefix" instead
-GET  /_sim/payments[/ID]     {"payments": [...]}, or one: status, debits, refunds, calls, knownAt, ...
-GET  /_sim/requests          {"requests": [...]}: at, path, connection, bodySha256, body (masked), answered
-GET  /_sim/notifications     {"notifications": [...]}: at, attempt, lost, status, acknowledged, answer, ...
-GET  /_sim/events?since=N    {"events": [...], "next": N}: seq, at, event, paymentRequestId; 10,000 at most
-POST /_sim/notify            {"paymentRequestId": ID, ...MESSAGE} -> {"status", "body", "acknowledged"}
-POST /_sim/clock             {"ahead": seconds}, or {"at": ISO 8601}: Alipay's clock, and all that hangs on it
-POST /_sim/dark              {"on": true}: calls are cut and notifications lost, until {"on": false}
-POST /_sim/refuse            {"seconds": S}: connections are refused for so long; those of the wallet
-                             API that stand end with their next answer
-POST /_sim/reset             forget everything
-
-PLAN, every field optional:
-  pay, inquiry, cancel   a BEHAVIOUR, or a list of them, one a call; the last repeats
-  result                 {"status": SUCCESS|FAIL|CANCELLED|PROCESSING, "code": C, "after": seconds since pay}:
-                         the truth when pay answered U, was cut, or somebody else answered
-  expires                false: an open payment stays open when its paymentExpiryTime has passed
-  notify                 normal | lost | forged | badsig, or an object:
-                         {"lost": true, "lose": first n, "times": n copies at once, "delay": s,
-                         "pending": true, "first": forged|badsig|unsigned, "then": [MESSAGE with "delay"]}
-
-BEHAVIOUR, a word or {"answer": word, ...}:
-  normal                 the truth
-  S, U, U:CODE, F:CODE   this, signed; S and F make it the truth (in an inquiry S claims SUCCESS)
-  ORDER_NOT_EXIST        the same as F:ORDER_NOT_EXIST
-  unsigned:...           any of those without a signature; badsig:... with random bytes, otherkey:... forged
-  hang, reset-before, reset-after (or reset), html, drip, huge, gzipbomb, truncated (closed half way),
-  broken (half the JSON, properly signed), http:NNN (3xx: Location /_sim/followed/ID counts visits)
-  Object fields: delay (seconds, after processing), amount, paymentRequestId, paymentId, paymentStatus, code,
-  set {field: value}, omit [fields], httpStatus, alterByte (after signing), processed (true or false).
-  Every call is processed, except reset-before and, unless the plan has a result, http:NNN and unsigned:F.
-
-MESSAGE, a notification that differs from the normal one:
-  notifyType, resultStatus, resultCode, amount, paymentId, set, omit, body (raw text), clientId, requestTime,
-  url, path (the one signed), key (signed|otherkey|badsig|none), algorithm, keyVersion,
-  encoding (lower|upper|plain), alterByte, headers (null removes one)
+The gateway is signed both ways and lives under /ams/api/v1, or /ams/sandbox/api/v1 for a client id that starts with
+SANDBOX_. The control API, /_sim/, is JSON, unsigned, and for loopback only. docs/simulator.md tells of both.
 """
 
 import argparse
@@ -61,8 +17,6 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -70,14 +24,16 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.alipay import answers
-from local.alipay.clock import Clock
-from local.alipay.gateway import CALLS, Gateway, Reply
-from local.alipay.ledger import Ledger
+from local.alipay.authorizations import Authorizations
+from local.alipay.control import Control, NotFound
+from local.alipay.gateway import Gateway
+from local.alipay.ledger import NAMES, Ledger
 from local.alipay.notifier import Notifier
-from local.alipay.plans import Behaviour, PlanInvalid, parse_plan
-from local.alipay.timetable import Timetable
-from local.alipay.wallet import Wallet
+from local.alipay.payments import Payments
+from local.alipay.plans import Behaviour, PlanInvalid, PlanUnknown
+from local.alipay.refunds import Refunds
 from local.alipay.wire import Keys, Rejected, check_request, result
+from local.alipay.world import NotPossible, World
 
 Json = dict[str, Any]
 
@@ -94,16 +50,15 @@ class Alipay:
 
     def __init__(self, keys: Keys, notify_scale: float, ledger_file: Path | None) -> None:
         self.keys = keys
-        self.ledger = Ledger(ledger_file)
-        self.clock = Clock()
-        self.timetable = Timetable(self.clock)
-        self.wallet = Wallet(self.ledger, self.timetable, self.clock)
-        self.gateway = Gateway(self.wallet)
-        self.notifier = Notifier(self.wallet, self.ledger, keys, self.timetable, notify_scale)
-
-
-class NotFound(Exception):
-    """The control API has nothing there."""
+        self.world = World(Ledger(ledger_file))
+        notifier = Notifier(self.world, keys, notify_scale)
+        authorizations = Authorizations(self.world, notifier)
+        self.payments = Payments(self.world, notifier, authorizations)
+        refunds = Refunds(self.world, notifier, self.payments)
+        self.gateway = Gateway(self.world, self.payments, authorizations, refunds)
+        self.control = Control(
+            self.world, notifier, self.payments, authorizations, refunds, lambda seconds: self.listening.refuse(seconds)
+        )
 
 
 class Server(ThreadingHTTPServer):
@@ -176,43 +131,47 @@ class Handler(BaseHTTPRequestHandler):
 
     def _wallet_api(self, body: bytes) -> None:
         alipay = self.server.alipay
-        entry = alipay.ledger.request(self.path, self.number, body)
-        payment_request_id = entry["paymentRequestId"] or ""
-        if alipay.wallet.dark:
-            alipay.ledger.event("cut", payment_request_id, path=self.path)
+        ledger = alipay.world.ledger
+        entry = ledger.request(self.path, self.number, body)
+        about = {name: entry[name] for name in NAMES if entry.get(name)}
+        if alipay.world.dark:
+            ledger.event("cut", about, path=self.path)
             entry["answered"] = {"outcome": "dark"}
             answers.cut(self)
             return
-        call = ""
+        name = ""
         try:
-            call = self._call()
+            call = alipay.gateway.find(self._endpoint())
             check_request(alipay.keys, self.path, _lowered(self.headers), body)
-            alipay.ledger.event(f"{call}Received", payment_request_id)
+            name = call[0]
+            ledger.event(f"{name}Received", about)
             reply = alipay.gateway.answer(call, _parsed(body))
         except Rejected as rejected:
             document = {"result": result("F", rejected.code, rejected.message)}
-            reply = Reply(Behaviour(seal="unsigned"), document)
-            alipay.ledger.event("rejected", payment_request_id, path=self.path, resultCode=rejected.code)
+            reply = answers.Reply(Behaviour(seal="unsigned"), document)
+            ledger.event("rejected", about, path=self.path, resultCode=rejected.code)
+        entry |= reply.about
         told = answers.send(self, alipay.keys, reply)
         entry["answered"] = told
-        if call:
-            alipay.ledger.event(f"{call}Answered", payment_request_id, **{k: v for k, v in told.items() if k != "at"})
+        if name:
+            ledger.event(f"{name}Answered", about | reply.about, **{k: v for k, v in told.items() if k != "at"})
 
-    def _call(self) -> str:
+    def _endpoint(self) -> str:
         match = _API_PATH.fullmatch(self.path)
-        call = CALLS.get(match[1]) if match else None
-        if call is None:
+        if match is None:
             raise Rejected("NO_INTERFACE_DEF", "API is not defined.")
         if self.command != "POST":
             raise Rejected("METHOD_NOT_SUPPORTED", "The server does not support the requested HTTP method.")
-        return call
+        return match[1]
 
     # The control API
 
     def _control(self, body: bytes) -> None:
+        alipay = self.server.alipay
         url = urlsplit(self.path)
-        if url.path.startswith("/_sim/followed/"):
-            self.server.alipay.wallet.count_redirect(unquote(url.path.removeprefix("/_sim/followed/")))
+        path = url.path.removeprefix("/_sim/")
+        if path.startswith("followed/"):
+            alipay.payments.count_redirect(unquote(path.removeprefix("followed/")))
             self._json(200, {"result": result("S", "SUCCESS")})
             return
         if not ipaddress.ip_address(self.client_address[0]).is_loopback:
@@ -224,74 +183,13 @@ class Handler(BaseHTTPRequestHandler):
             if not isinstance(given, dict):
                 raise PlanInvalid("the body must be an object")
             posted = self.command == "POST"
-            self._json(200, self._command(url.path, given) if posted else self._view(url.path, query))
+            self._json(200, alipay.control.command(path, given) if posted else alipay.control.view(path, query))
         except NotFound:
             self._json(404, {"error": "not found"})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except NotPossible as refused:
+            self._json(409, {"error": str(refused)})
+        except (AttributeError, KeyError, TypeError, ValueError, PlanUnknown) as error:
             self._json(400, {"error": f"{type(error).__name__}: {error}"})
-
-    def _view(self, path: str, query: Mapping[str, str]) -> Json:
-        alipay = self.server.alipay
-        wanted = query.get("paymentRequestId")
-        if path == "/_sim/health":
-            return {"status": "ok"}
-        if path == "/_sim/payments":
-            return {"payments": alipay.wallet.all()}
-        if path.startswith("/_sim/payments/"):
-            payment = alipay.wallet.get(unquote(path.removeprefix("/_sim/payments/")))
-            if payment is None:
-                raise NotFound
-            return payment.as_json()
-        if path == "/_sim/requests":
-            return {"requests": alipay.ledger.requests(wanted)}
-        if path == "/_sim/notifications":
-            return {"notifications": alipay.ledger.notifications(wanted)}
-        if path == "/_sim/events":
-            since = int(query.get("since", "0"))
-            events = alipay.ledger.events(since, wanted)
-            return {"events": events, "next": events[-1]["seq"] if events else since}
-        raise NotFound
-
-    def _command(self, path: str, given: Json) -> Json:
-        alipay = self.server.alipay
-        if path == "/_sim/plans":
-            plan = parse_plan(given.get("plan", {}))
-            if "paymentRequestIdPrefix" in given:
-                alipay.wallet.set_prefix_plan(given["paymentRequestIdPrefix"], plan)
-            else:
-                alipay.wallet.set_plan(given["paymentRequestId"], plan)
-            return {"planned": True}
-        if path == "/_sim/notify":
-            payment = alipay.wallet.get(given.pop("paymentRequestId"))
-            if payment is None or not given.get("url", payment.notify_url):
-                raise NotFound
-            sent = alipay.notifier.send(payment, given, attempt=0)
-            return {
-                "status": sent.status,
-                "body": sent.body,
-                "error": sent.error,
-                "acknowledged": sent.acknowledged,
-            }
-        if path == "/_sim/dark":
-            alipay.wallet.dark = bool(given.get("on", True))
-            alipay.ledger.event("dark", "", on=alipay.wallet.dark)
-            return {"on": alipay.wallet.dark}
-        if path == "/_sim/clock":
-            ahead = (
-                given["ahead"] if "ahead" in given else datetime.fromisoformat(given["at"]).timestamp() - time.time()
-            )
-            alipay.timetable.set_clock(float(ahead))
-            return {"now": alipay.clock.now(), "ahead": alipay.clock.ahead_s}
-        if path == "/_sim/refuse":
-            seconds = float(given["seconds"])
-            alipay.ledger.event("refusing", "", seconds=seconds)
-            alipay.listening.refuse(seconds)
-            return {"seconds": seconds}
-        if path == "/_sim/reset":
-            alipay.timetable.set_clock(0.0)
-            alipay.wallet.clear()
-            return {"reset": True}
-        raise NotFound
 
     def _json(self, status: int, document: Json) -> None:
         body = json.dumps(document).encode("utf-8")

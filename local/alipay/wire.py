@@ -204,6 +204,11 @@ def encode(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False).replace("/", "\\/").encode("utf-8")
 
 
+def altered(body: bytes) -> bytes:
+    """The body with one digit changed: still JSON, no longer what was signed."""
+    return re.sub(rb"[0-9]", lambda digit: b"%d" % ((int(digit[0]) + 1) % 10), body, count=1)
+
+
 _MESSAGES = {
     "SUCCESS": "success.",
     "PAYMENT_IN_PROCESS": "payment in process",

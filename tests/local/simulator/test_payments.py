@@ -194,17 +194,36 @@ def test_the_access_token_names_a_preset(merchant: Merchant, name: str, status: 
     assert outcome(merchant.answer("pay", payment(paymentMethod=method)))[0] == status
 
 
+def test_a_token_that_names_no_plan_does_not_pay(merchant: Merchant) -> None:
+    request = payment(paymentMethod={"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:decline:1"})
+    answer = merchant.answer("pay", request)
+    assert outcome(answer) == ("F", "PARAM_ILLEGAL")
+    assert "'decline'" in answer["result"]["resultMessage"] and "declined" in answer["result"]["resultMessage"]
+    response = requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=5)
+    assert response.status_code == 404
+
+
+def test_a_plan_may_be_named_and_a_name_may_be_new(merchant: Merchant) -> None:
+    merchant.control("plans", kind="payment", name="risky", plan={"pay": "F:RISK_REJECT"})
+    request = payment(paymentMethod={"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:risky:1"})
+    assert outcome(merchant.answer("pay", request)) == ("F", "RISK_REJECT")
+    request = payment()
+    merchant.control("plans", paymentRequestId=request["paymentRequestId"], plan="declined")
+    assert outcome(merchant.answer("pay", request)) == ("F", "USER_BALANCE_NOT_ENOUGH")
+
+
 def test_a_prefix_plans_many_payments(merchant: Merchant) -> None:
     merchant.control("plans", paymentRequestIdPrefix="poor-", plan={"pay": "F:USER_BALANCE_NOT_ENOUGH"})
     assert outcome(merchant.answer("pay", payment("poor-1"))) == ("F", "USER_BALANCE_NOT_ENOUGH")
 
 
 def test_a_plan_with_a_mistake_is_refused(merchant: Merchant) -> None:
-    mistakes: list[dict[str, Any]] = [
+    mistakes: list[Any] = [
         {"pay": ["maybe"]},
         {"payy": []},
         {"pay": {"answer": "F"}},
         {"notify": "loud"},
+        "decline",
     ]
     for plan in mistakes:
         response = requests.post(f"{merchant.url}/_sim/plans", json={"paymentRequestId": "x", "plan": plan}, timeout=5)

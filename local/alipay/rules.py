@@ -1,6 +1,8 @@
-"""The checks Alipay makes on the body of a pay request before it looks at the payment.
+"""The checks Alipay makes on the body of a request before it looks at what the request is about.
 
-https://docs.antom.com/ac/ams/payment_agreement · amounts: https://docs.antom.com/ac/ref/cc
+https://docs.antom.com/ac/ams/payment_agreement · https://docs.antom.com/ac/ams/authconsult ·
+https://docs.antom.com/ac/ams/accesstokenapp · https://docs.antom.com/ac/ams/refund_online ·
+amounts: https://docs.antom.com/ac/ref/cc
 """
 
 import re
@@ -67,7 +69,40 @@ _PAY: Json = {
     "userRegion": 2,
     "merchantAccountId": 32,
 }
+_CONSULT: Json = {
+    "customerBelongsTo!": 64,
+    "authRedirectUrl!": 1024,
+    "authState!": 256,
+    "terminalType!": 64,
+    "osType": 64,
+    "osVersion": 16,
+    "authClientId": 64,
+    "authNotifyUrl": 1024,
+    "merchantAccountId": 32,
+    "merchantRegion": 2,
+    "env": _ENV,
+    "extendInfo": 2048,
+}
+_APPLY_TOKEN: Json = {
+    "grantType!": 64,
+    "customerBelongsTo!": 64,
+    "authCode": 128,
+    "refreshToken": 128,
+    "merchantAccountId": 64,
+    "merchantRegion": 2,
+    "extendInfo": 2048,
+}
+_TOKEN: Json = {"accessToken!": 128, "merchantAccountId": 64, "extendInfo": 2048}
+_REFUND: Json = {
+    "refundRequestId!": 64,
+    "paymentId!": 64,
+    "refundAmount!": _AMOUNT,
+    "referenceRefundId": 64,
+    "refundReason": 256,
+    "refundNotifyUrl": 1024,
+}
 _MOST_GOODS = 100
+_MOST_SCOPES = 4
 
 _CURRENCIES = {
     *("CLP", "JPY", "KRW", "VND"),
@@ -77,7 +112,7 @@ _CURRENCIES = {
 LONGEST_EXPIRY = timedelta(seconds=60)
 
 
-class PayRefused(Exception):
+class Refused(Exception):
     """A signed F: the gateway knows the merchant, and the request is at fault."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -86,19 +121,15 @@ class PayRefused(Exception):
 
 
 def check_pay(body: Json) -> None:
-    """Raise `PayRefused` unless every rule holds that does not depend on the time."""
-    faults = [*_scalars_that_are_no_strings(body, ""), *_faults(body, _PAY, "")]
-    if faults:
-        raise PayRefused("PARAM_ILLEGAL", "Illegal parameters: " + "; ".join(faults[:5]))
+    """Raise `Refused` unless every rule holds that does not depend on the time."""
+    _check_fields(body, _PAY)
     if body["productCode"] != "AGREEMENT_PAYMENT":
-        raise PayRefused("PARAM_ILLEGAL", "productCode must be AGREEMENT_PAYMENT.")
+        raise Refused("PARAM_ILLEGAL", "productCode must be AGREEMENT_PAYMENT.")
     _check_amount(body["paymentAmount"], "paymentAmount", least=1)
     _check_amount(body["order"]["orderAmount"], "order.orderAmount", least=0)
     if body["paymentAmount"]["currency"] not in _CURRENCIES:
-        raise PayRefused("CURRENCY_NOT_SUPPORT", "The currency is not supported.")
-    notify_url = body.get("paymentNotifyUrl", "https://")
-    if not notify_url.startswith(("https://", "http://")):
-        raise PayRefused("PARAM_ILLEGAL", "paymentNotifyUrl is not a URL.")
+        raise Refused("CURRENCY_NOT_SUPPORT", "The currency is not supported.")
+    _check_url(body, "paymentNotifyUrl")
 
 
 def expiry_of(body: Json, now: datetime) -> datetime:
@@ -112,21 +143,70 @@ def expiry_of(body: Json, now: datetime) -> datetime:
     try:
         expiry = datetime.fromisoformat(text)
     except ValueError:
-        raise PayRefused("PARAM_ILLEGAL", "paymentExpiryTime is not ISO 8601.") from None
+        raise Refused("PARAM_ILLEGAL", "paymentExpiryTime is not ISO 8601.") from None
     if expiry.tzinfo is None or not now < expiry < now + LONGEST_EXPIRY:
-        raise PayRefused("PARAM_ILLEGAL", "paymentExpiryTime must lie within one minute from now.")
+        raise Refused("PARAM_ILLEGAL", "paymentExpiryTime must lie within one minute from now.")
     return expiry.astimezone(UTC)
 
 
 def check_payment_ids(body: Json) -> None:
     """inquiryPayment and cancel name the payment by one of two ids."""
-    names = ("paymentId", "paymentRequestId")
-    faults = [*_scalars_that_are_no_strings(body, "")]
-    faults += _faults(body, {**dict.fromkeys(names, 64), "merchantAccountId": 32}, "")
-    if not any(body.get(name) for name in names):
-        faults.append("paymentRequestId or paymentId is required")
+    _check_ids(body, "paymentId", "paymentRequestId")
+
+
+def check_refund_ids(body: Json) -> None:
+    """inquiryRefund names the refund by one of two ids."""
+    _check_ids(body, "refundId", "refundRequestId")
+
+
+def check_consult(body: Json) -> None:
+    """Raise `Refused` unless consult asks for what auto debit needs."""
+    _check_fields(body, _CONSULT)
+    scopes = body.get("scopes")
+    if not isinstance(scopes, list) or len(scopes) > _MOST_SCOPES or "AGREEMENT_PAY" not in scopes:
+        raise Refused("PARAM_ILLEGAL", "scopes must be an array with AGREEMENT_PAY in it.")
+    if not body["authRedirectUrl"].startswith("https://"):
+        raise Refused("PARAM_ILLEGAL", "authRedirectUrl must be an https URL.")
+    _check_url(body, "authNotifyUrl")
+
+
+def check_apply_token(body: Json) -> None:
+    """Raise `Refused` unless the grant type and what belongs to it are there."""
+    _check_fields(body, _APPLY_TOKEN)
+    belongs = {"AUTHORIZATION_CODE": "authCode", "REFRESH_TOKEN": "refreshToken"}
+    if body["grantType"] not in belongs:
+        raise Refused("PARAM_ILLEGAL", "grantType must be AUTHORIZATION_CODE or REFRESH_TOKEN.")
+    if not body.get(name := belongs[body["grantType"]]):
+        raise Refused("PARAM_ILLEGAL", f"Illegal parameters: {name} is required")
+
+
+def check_token(body: Json) -> None:
+    """revoke and query name an access token."""
+    _check_fields(body, _TOKEN)
+
+
+def check_refund(body: Json) -> None:
+    """Raise `Refused` unless every rule holds that does not depend on the payment."""
+    _check_fields(body, _REFUND)
+    _check_amount(body["refundAmount"], "refundAmount", least=1)
+    _check_url(body, "refundNotifyUrl")
+
+
+def _check_fields(body: Json, rules: Json) -> None:
+    faults = [*_scalars_that_are_no_strings(body, ""), *_faults(body, rules, "")]
     if faults:
-        raise PayRefused("PARAM_ILLEGAL", "Illegal parameters: " + "; ".join(faults[:5]))
+        raise Refused("PARAM_ILLEGAL", "Illegal parameters: " + "; ".join(faults[:5]))
+
+
+def _check_ids(body: Json, *names: str) -> None:
+    _check_fields(body, {**dict.fromkeys(names, 64), "merchantAccountId": 32})
+    if not any(body.get(name) for name in names):
+        raise Refused("PARAM_ILLEGAL", f"Illegal parameters: {' or '.join(names)} is required")
+
+
+def _check_url(body: Json, name: str) -> None:
+    if not body.get(name, "https://").startswith(("https://", "http://")):
+        raise Refused("PARAM_ILLEGAL", f"{name} is not a URL.")
 
 
 def _scalars_that_are_no_strings(value: Any, path: str) -> Iterator[str]:
@@ -171,6 +251,6 @@ def _check_amount(amount: Json, where: str, least: int) -> None:
     """Minor units as ASCII digits; rupiah are written with two decimals and must be whole."""
     value, currency = amount["value"], amount["currency"]
     if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) < least or not re.fullmatch(r"[A-Z]{3}", currency):
-        raise PayRefused("PARAM_ILLEGAL", f"{where} is not an amount.")
+        raise Refused("PARAM_ILLEGAL", f"{where} is not an amount.")
     if currency == "IDR" and int(value) % 100:
-        raise PayRefused("PARAM_ILLEGAL", f"{where} must be whole rupiah.")
+        raise Refused("PARAM_ILLEGAL", f"{where} must be whole rupiah.")

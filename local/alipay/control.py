@@ -1,0 +1,207 @@
+"""The control API: what tests, and people with curl, plan and look at. docs/simulator.md shows each route."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from local.alipay import presets
+from local.alipay.authorizations import Agreement, Authorizations
+from local.alipay.ledger import NAMES
+from local.alipay.notifier import Notifier
+from local.alipay.payments import Payment, Payments
+from local.alipay.plans import PlanInvalid
+from local.alipay.refunds import Refund, Refunds
+from local.alipay.world import World
+
+Json = dict[str, Any]
+
+
+class NotFound(Exception):
+    """The control API has nothing there."""
+
+
+class Control:
+    """Its routes; the server answers `NotFound` with 404 and what is wrong with a request with 400."""
+
+    def __init__(
+        self,
+        world: World,
+        notifier: Notifier,
+        payments: Payments,
+        authorizations: Authorizations,
+        refunds: Refunds,
+        refuse: Callable[[float], None],
+    ) -> None:
+        self._world = world
+        self._notifier = notifier
+        self._payments = payments
+        self._authorizations = authorizations
+        self._refunds = refunds
+        self._refuse_connections = refuse
+        self._views: dict[str, Callable[[Mapping[str, str]], Json]] = {
+            "health": lambda query: {"status": "ok"},
+            "plans": lambda query: {
+                "payment": dict(presets.PAYMENTS),
+                "agreement": dict(presets.AGREEMENTS),
+                "refund": dict(presets.REFUNDS),
+            },
+            "payments": lambda query: {"payments": [one.as_json() for one in payments.all()]},
+            "agreements": self._view_agreements,
+            "refunds": lambda query: {"refunds": [one.as_json() for one in refunds.all()]},
+            "balance": lambda query: {"balance": {name: str(value) for name, value in world.balance.items()}},
+            "clock": lambda query: self._view_clock(),
+            "requests": lambda query: {"requests": world.ledger.requests(_about(query))},
+            "notifications": lambda query: {"notifications": world.ledger.notifications(_about(query))},
+            "events": self._view_events,
+        }
+        self._commands: dict[str, Callable[[Json], Json]] = {
+            "plans": self._plan,
+            "notify": self._notify,
+            "buyer": self._buyer,
+            "portal": self._portal,
+            "bounce": self._bounce,
+            "balance": self._set_balance,
+            "clock": self._set_clock,
+            "dark": self._darken,
+            "refuse": self._refuse,
+            "reset": self._reset,
+        }
+
+    def view(self, path: str, query: Mapping[str, str]) -> Json:
+        """What GET shows at this path below /_sim/. Raises `NotFound`."""
+        what, _, key = path.partition("/")
+        if key:
+            return self._view_one(what, unquote(key), query)
+        if what not in self._views:
+            raise NotFound
+        return self._views[what](query)
+
+    def command(self, path: str, given: Json) -> Json:
+        """Do what POST asks for at this path below /_sim/. Raises `NotFound`, `ValueError`, `KeyError`, `TypeError`."""
+        if path not in self._commands:
+            raise NotFound
+        return self._commands[path](given)
+
+    # Looking
+
+    def _view_one(self, what: str, key: str, query: Mapping[str, str]) -> Json:
+        if what == "payments":
+            return _found(self._payments.get(key)).as_json()
+        if what == "refunds":
+            return _found(self._refunds.get(key)).as_json()
+        if what == "agreements":
+            return self._shown(_found(self._authorizations.find(auth_state=key)), query)
+        raise NotFound
+
+    def _view_agreements(self, query: Mapping[str, str]) -> Json:
+        if "qrCode" in query:
+            return self._shown(_found(self._authorizations.find(qr_code=query["qrCode"])), query)
+        return {"agreements": [self._shown(one, query) for one in self._authorizations.all()]}
+
+    def _shown(self, agreement: Agreement, query: Mapping[str, str]) -> Json:
+        with self._world.lock:
+            return agreement.as_json(self._world.clock.now(), plain=query.get("secrets") == "true")
+
+    def _view_events(self, query: Mapping[str, str]) -> Json:
+        since = int(query.get("since", "0"))
+        events = self._world.ledger.events(since, _about(query))
+        return {"events": events, "next": events[-1]["seq"] if events else since}
+
+    def _view_clock(self) -> Json:
+        return {"now": self._world.clock.now(), "ahead": self._world.clock.ahead_s}
+
+    # Doing
+
+    def _plan(self, given: Json) -> Json:
+        kinds: dict[str, tuple[Any, str]] = {
+            "payment": (self._payments, "paymentRequestId"),
+            "agreement": (self._authorizations, "authState"),
+            "refund": (self._refunds, "refundRequestId"),
+        }
+        for kind, (capability, key) in kinds.items():
+            plans = capability.plans
+            if key in given or f"{key}Prefix" in given or given.get("kind") == kind:
+                plan = plans.parse(given.get("plan", {}))
+                if key in given:
+                    capability.replan(given[key], plan)
+                elif f"{key}Prefix" in given:
+                    plans.set_for_prefix(given[f"{key}Prefix"], plan)
+                else:
+                    plans.set_named(given["name"], plan)
+                return {"planned": True}
+        raise PlanInvalid("a plan is for a paymentRequestId, refundRequestId or authState, or has a kind and a name")
+
+    def _notify(self, given: Json) -> Json:
+        subject = self._subject(given)
+        if given.pop("newCode", False) and isinstance(subject, Agreement):
+            with self._world.lock:
+                self._authorizations.new_code(subject)
+        if not given.get("url", subject.notify_url):
+            raise NotFound
+        sent = self._notifier.send(subject, given, attempt=0)
+        return {"status": sent.status, "body": sent.body, "error": sent.error, "acknowledged": sent.acknowledged}
+
+    def _subject(self, given: Json) -> Payment | Agreement | Refund:
+        """What the names in `given` stand for; they are taken out of it."""
+        if "refundRequestId" in given:
+            return _found(self._refunds.get(given.pop("refundRequestId")))
+        if "authState" in given or "qrCode" in given:
+            return self._agreement(given)
+        return _found(self._payments.get(given.pop("paymentRequestId")))
+
+    def _agreement(self, given: Json) -> Agreement:
+        return _found(self._authorizations.find(given.pop("authState", ""), given.pop("qrCode", "")))
+
+    def _buyer(self, given: Json) -> Json:
+        agreement = self._agreement(given)
+        self._authorizations.act(agreement, given["do"])
+        return self._shown(agreement, {})
+
+    def _portal(self, given: Json) -> Json:
+        payment = _found(self._payments.get(given["paymentRequestId"]))
+        return self._refunds.by_portal(payment, given["amount"]).as_json()
+
+    def _bounce(self, given: Json) -> Json:
+        refund = _found(self._refunds.get(given["refundRequestId"]))
+        self._refunds.bounce(refund)
+        return refund.as_json()
+
+    def _set_balance(self, given: Json) -> Json:
+        with self._world.lock:
+            self._world.balance[str(given["currency"])] = int(given["value"])
+        return self._views["balance"]({})
+
+    def _set_clock(self, given: Json) -> Json:
+        ahead = given["ahead"] if "ahead" in given else datetime.fromisoformat(given["at"]).timestamp() - time.time()
+        self._world.timetable.set_clock(float(ahead))
+        return self._view_clock()
+
+    def _darken(self, given: Json) -> Json:
+        self._world.dark = bool(given.get("on", True))
+        self._world.ledger.event("dark", {}, on=self._world.dark)
+        return {"on": self._world.dark}
+
+    def _refuse(self, given: Json) -> Json:
+        seconds = float(given["seconds"])
+        self._world.ledger.event("refusing", {}, seconds=seconds)
+        self._refuse_connections(seconds)
+        return {"seconds": seconds}
+
+    def _reset(self, given: Json) -> Json:
+        with self._world.lock:
+            for capability in (self._payments, self._authorizations, self._refunds):
+                capability.clear()
+            self._world.clear()
+        return {"reset": True}
+
+
+def _about(query: Mapping[str, str]) -> dict[str, str]:
+    return {name: query[name] for name in NAMES if name in query}
+
+
+def _found[T](found: T | None) -> T:
+    if found is None:
+        raise NotFound
+    return found
