@@ -159,9 +159,8 @@ def _signing(app: Any, network: Any, invoke: Invocation, count: int) -> dict[str
 
     def sign() -> None:
         try:
-            gateway.call(
-                "payments/pay", request.pay_body("2026-11-22T09:30:55Z", f"{BASE_URL}/notifications/payment"), deadline
-            )
+            call = request.pay_call("2026-11-22T09:30:55Z", f"{BASE_URL}/notifications/payment")
+            gateway.call("payments/pay", call.body, deadline)
         except SendReady:
             return
 

@@ -182,8 +182,60 @@ def test_a_field_that_is_no_text_is_named(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", ["clientId", "privateKeyVersion"])
 def test_white_space_around_a_text_came_with_the_pasting(field: str) -> None:
-    read = parse_credentials(secret(**{field: " \t5Y00\r\n"}))
-    assert "5Y00" in (read.client_id, read.private_key_version)
+    read = parse_credentials(secret(**{field: " \t500\r\n"}))
+    assert "500" in (read.client_id, read.private_key_version)
+
+
+@pytest.mark.parametrize("version", ["v1", "01", "1.0", "latest", "", "１", "-1", "1 1"])
+def test_a_key_version_that_no_message_can_name_is_refused(version: str) -> None:
+    assert "privateKeyVersion" in refusal(secret(privateKeyVersion=version))
+    assert "alipayPublicKeys" in refusal(secret(alipayPublicKeys={version: KEYS["alipay1"]["public"]}))
+
+
+@pytest.mark.parametrize("spelling", [" 1", "1 ", "\t1\n"])
+def test_white_space_around_a_key_version_of_alipays_came_with_the_pasting(spelling: str) -> None:
+    read = parse_credentials(secret(alipayPublicKeys={spelling: KEYS["alipay1"]["public"]}))
+    assert set(read.alipay_public_keys) == {"1"}
+
+
+def test_one_key_version_under_two_spellings_is_refused() -> None:
+    key = KEYS["alipay1"]["public"]
+    assert "twice" in refusal(secret(alipayPublicKeys={"1": key, " 1": key}))
+
+
+@pytest.mark.parametrize("quoted", ['"5Y00"', "'5Y00'", "`5Y00`", "\u201c5Y00\u201d"])
+def test_a_client_id_inside_pasted_quotes_is_refused(quoted: str) -> None:
+    assert refusal(secret(clientId=quoted)).startswith("clientId has quotes")
+
+
+def pem(label: str, key: str) -> str:
+    return f"-----BEGIN {label}-----\n" + "\n".join(textwrap.wrap(key, 64)) + f"\n-----END {label}-----\n"
+
+
+BAG = "Bag Attributes\n    localKeyID: 01 02\n    friendlyName: merchant\nKey Attributes: <No Attributes>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BAG + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
+        "# the key of the shop\n" + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]) + "# end\n",
+        "\ufeff" + pem("RSA PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
+        pem("CERTIFICATE", KEYS["alipay1"]["public"]) + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
+        BAG.replace("\n", "\\n") + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]).replace("\n", "\\n"),
+    ],
+    ids=["bag attributes", "comments", "byte order mark", "two blocks", "written newlines"],
+)
+def test_text_around_the_armour_explains_and_is_no_key(text: str) -> None:
+    assert parse_private_key(text).private_numbers() == private_key("merchant").private_numbers()
+
+
+def test_a_secret_may_begin_with_a_byte_order_mark() -> None:
+    assert parse_credentials("\ufeff" + secret()).client_id == CLIENT_ID
+
+
+def test_a_fault_in_the_secrets_json_is_named_by_line_and_column() -> None:
+    assert "not JSON at line 2, column" in refusal('{"clientId":\n 5Y00}')
 
 
 @pytest.mark.parametrize("field", ["clientId", "privateKeyVersion"])

@@ -18,8 +18,9 @@ from autodebit.errors import OrderNotFound, TableFault
 from autodebit.payment.order import Order, Status, Witness, order_document
 from autodebit.payment.order_table import OrderItem, OrderTable
 from autodebit.payment.transitions import TRANSITIONS
+from autodebit.polling import NEVER
 from autodebit.rows.guard import Written
-from autodebit.rows.watch import NEVER, WATCH_SHARDS, Overdue
+from autodebit.rows.watch import WATCH_SHARDS, Overdue
 from boto3.dynamodb.types import TypeSerializer
 
 from tests.kit.peer import Call, Peer, Script
@@ -40,7 +41,7 @@ KEPT: dict[str, Any] = {
     "referenceOrderId": "20261122-000017",
     "createdAt": "2026-11-22T09:30:00.000Z",
     "paymentExpiryTime": "2026-11-22T09:30:55Z",
-    "fingerprint": "0" * 64,
+    "identity": "1..........",
     "payBodySha256": "1" * 64,
     "attempt": "attempt",
     "attemptedAt": "2026-11-22T09:30:00.000Z",
@@ -78,6 +79,14 @@ def row(rows: Any, payment_request_id: str = ID) -> dict[str, Any]:
     return dict(rows.get_item(Key={"paymentRequestId": payment_request_id}, ConsistentRead=True)["Item"])
 
 
+UNTIL = NOW + timedelta(seconds=30)
+"""From when nobody looking at an order just opened is late."""
+
+
+def watched(**changes: Any) -> Order:
+    return order(**({"overdue_at": UNTIL} | changes))
+
+
 def opened(**changes: Any) -> Order:
     return TABLE.create(order(**changes)).row
 
@@ -86,7 +95,7 @@ def opened(**changes: Any) -> Order:
 
 
 def test_an_order_is_opened_as_one_row_that_the_sweep_can_see(rows: Any) -> None:
-    assert TABLE.create(order()) == Written(order(), won=True)
+    assert TABLE.create(order()) == Written(watched(), won=True)
     assert row(rows) == OPENED
 
 
@@ -97,18 +106,18 @@ def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
         merchant_account_id="shop-7",
     )
     TABLE.create(given)
-    assert TABLE.get(ID) == given
+    assert TABLE.get(ID) == replace(given, overdue_at=given.attempted_at + timedelta(seconds=30))
 
 
 def test_an_id_that_is_taken_opens_nothing_and_shows_what_stands_there(rows: Any) -> None:
     opened()
-    assert TABLE.create(order(attempt="another", fingerprint="f")) == Written(order(), won=False)
+    assert TABLE.create(order(attempt="another", identity="1.f")) == Written(watched(), won=False)
     assert row(rows) == OPENED
 
 
 def test_the_opening_whose_answer_was_lost_knows_its_own_row(rows: Any) -> None:
     opened()
-    assert TABLE.create(order()) == Written(order(), won=True)
+    assert TABLE.create(order()) == Written(watched(), won=True)
 
 
 def test_an_order_that_is_not_there_is_not_found(rows: Any) -> None:
@@ -249,8 +258,12 @@ def test_an_order_that_never_left_leaves_the_index_until_it_is_taken_over(rows: 
     assert written == Written(order(never_sent=True), won=True)
     assert row(rows) == KEPT | {"status": "INIT", "neverSent": True}
     taken = TABLE.take_over_never_sent(written.row, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64)
-    expected = order(
-        attempt="another", attempted_at=LATER, payment_expiry_time="2026-11-22T09:31:55Z", pay_body_sha256="2" * 64
+    expected = watched(
+        attempt="another",
+        attempted_at=LATER,
+        overdue_at=LATER + timedelta(seconds=30),
+        payment_expiry_time="2026-11-22T09:31:55Z",
+        pay_body_sha256="2" * 64,
     )
     assert taken == Written(expected, won=True)
     assert row(rows) == OPENED | {
@@ -292,7 +305,7 @@ def test_an_order_that_never_left_is_taken_over_once(rows: Any) -> None:
 def test_what_may_have_left_is_not_started_afresh(rows: Any, attempt: str) -> None:
     opened()
     written = TABLE.take_over_never_sent(order(attempt=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2")
-    assert written == Written(order(), won=False)
+    assert written == Written(watched(), won=False)
     assert row(rows) == OPENED
 
 
@@ -308,7 +321,7 @@ def test_a_take_over_whose_answer_was_lost_knows_its_own_write(rows: Any) -> Non
 def test_a_sending_is_repeated_by_one_and_the_index_stays(rows: Any) -> None:
     before = opened()
     taken = TABLE.take_over_sending(before, "first", LATER)
-    assert taken == Written(order(attempt="first", attempted_at=LATER), won=True)
+    assert taken == Written(watched(attempt="first", attempted_at=LATER), won=True)
     assert row(rows) == OPENED | {"attempt": "first", "attemptedAt": "2026-11-22T09:31:00.000Z"}
     assert TABLE.take_over_sending(before, "second", NOW) == replace(taken, won=False)
 
@@ -350,7 +363,9 @@ def test_an_order_that_is_watched_moves_its_look_alone(rows: Any) -> None:
 
 def test_a_round_is_opened_once(rows: Any) -> None:
     opened()
-    assert TABLE.start_round(overdue(polling_round=4), LATER) == Written(order(polling_round=5), won=True)
+    assert TABLE.start_round(overdue(polling_round=4), LATER) == Written(
+        watched(polling_round=5, overdue_at=LATER), won=True
+    )
     assert row(rows) == OPENED | {"pollingRound": 5, "overdueAt": "2026-11-22T09:31:00.000Z"}
     assert not TABLE.start_round(overdue(polling_round=5), NOW).won
     assert row(rows)["pollingRound"] == 5

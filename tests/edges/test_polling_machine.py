@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from autodebit.errors import PollingFault
+from autodebit.errors import PollingFault, PollingThrottled
 from autodebit.polling_machine import PollingMachine
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
@@ -76,7 +76,19 @@ def test_only_an_execution_that_runs_is_running(played: tuple[PollingMachine, St
     assert machine.is_running("ord-1", 2) is (status == "RUNNING")
 
 
-def test_a_post_waits_for_step_functions_once_and_three_seconds_at_most() -> None:
+def test_a_start_is_tried_twice_within_three_seconds_in_all() -> None:
+    """A kept connection may have died since; a start is idempotent by its name."""
     config = PollingMachine(ARN, 3)._client.meta.config
-    assert config.connect_timeout + config.read_timeout <= 3
-    assert config.retries["total_max_attempts"] == 1
+    assert 2 * (config.connect_timeout + config.read_timeout) <= 3
+    assert config.retries["total_max_attempts"] == 2
+
+
+@pytest.mark.parametrize(("code", "throttled"), [("ThrottlingException", True), ("AccessDenied", False)])
+def test_a_start_refused_for_the_load_is_told_from_any_other(
+    played: tuple[PollingMachine, Stubber], code: str, throttled: bool
+) -> None:
+    machine, stub = played
+    stub.add_client_error("start_execution", code)
+    with pytest.raises(PollingFault) as refused:
+        machine.start("ord-1", 2)
+    assert isinstance(refused.value, PollingThrottled) is throttled

@@ -56,7 +56,7 @@ def order(**changes: Any) -> Order:
         "reference_order_id": "20261122-000017",
         "created_at": NOW,
         "payment_expiry_time": "2026-11-22T09:30:55Z",
-        "fingerprint": "0" * 64,
+        "identity": "1..........",
         "pay_body_sha256": "1" * 64,
         "attempt": "attempt",
         "attempted_at": NOW,

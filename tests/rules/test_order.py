@@ -54,7 +54,8 @@ def test_statuses_and_witnesses_are_those_of_the_api() -> None:
 
 def test_nothing_of_the_attempt_is_shown() -> None:
     inside = order(
-        fingerprint=TOKEN,
+        identity=TOKEN,
+        token_digest=TOKEN,
         pay_body_sha256=TOKEN,
         attempt=TOKEN,
         settle_token=TOKEN,

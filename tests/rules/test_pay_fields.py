@@ -214,16 +214,75 @@ def test_what_a_mini_programs_payment_needs_is_not_asked_of_what_is_no_object(pa
 @pytest.mark.parametrize("path", TEXTS)
 def test_a_text_is_a_string_and_nothing_else(path: str) -> None:
     for value in (None, True, False, 0, 1, 20, 1.5, float("nan"), 10**400, [], ["x"], {}, {"x": "y"}):
+        assert [error.field for error in check_pay_fields(at(path, value))] == [path]
+    for value in ([], ["x"], {}, {"x": "y"}):
         assert check_pay_fields(at(path, value)) == [FieldError(path, "must be a string")]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "cure"),
+    [
+        ("metadata", None, "must not be null: leave it out"),
+        ("order.buyer.buyerEmail", None, "must not be null: leave it out"),
+        ("order.orderDescription", None, "is required; null is no value"),
+        ("order", None, "is required; null is no value"),
+        ("order.goods", None, "must not be null: leave it out"),
+        ("metadata", True, 'must be a string: write "true"'),
+        ("metadata", False, 'must be a string: write "false"'),
+        ("order.goods.0.goodsQuantity", 2, 'must be a string: write the number in quotes, as "20"'),
+        ("paymentAmount.value", 19.9, 'must be a string: write the number in quotes, as "20"'),
+    ],
+)
+def test_what_the_official_sdks_bodies_hold_in_place_of_a_string_is_refused_with_its_cure(
+    path: str, value: Any, cure: str
+) -> None:
+    assert [error.detail for error in check_pay_fields(at(path, value))] == [cure]
+
+
+@pytest.mark.parametrize(
+    ("wallet", "currency", "value", "multiple"),
+    [
+        ("ALIPAY_HK", "HKD", "1991", None),
+        ("OCTOPUS", "HKD", "1991", 10),
+        ("OCTOPUS", "HKD", "1990", None),
+        ("JKOPAY", "TWD", "1990", 100),
+        ("JKOPAY", "TWD", "1900", None),
+        ("DANA", "IDR", "30050", 100),
+        ("OCTOPUS", "IDR", "30050", 100),
+        ("DANA", "IDR", "30000", None),
+    ],
+)
+def test_an_amount_is_a_multiple_of_what_the_wallet_and_the_currency_move(
+    wallet: str, currency: str, value: str, multiple: int | None
+) -> None:
+    fields = request(
+        paymentAmount={"currency": currency, "value": value},
+        paymentMethod={"paymentMethodType": wallet, "paymentMethodId": "token"},
+    )
+    errors = check_pay_fields(fields)
+    assert [error.field for error in errors] == ["paymentAmount.value"] * (multiple is not None)
+    assert all(f"a multiple of {multiple} in {currency}" in error.detail for error in errors)
+
+
+@pytest.mark.parametrize("business_type", ["1", "5", "2|4", "1|2|3|4|5"])
+def test_a_business_type_is_one_of_five_or_some_of_them(business_type: str) -> None:
+    extra = {"chinaExtraTransInfo": {"businessType": business_type, "hotelName": "a hotel"}}
+    assert check_pay_fields(at("order.extendInfo", extra)) == []
+
+
+@pytest.mark.parametrize("extra", [{}, {"businessType": "6"}, {"businessType": "1,2"}, {"businessType": ""}])
+def test_any_other_business_type_is_named(extra: dict[str, str]) -> None:
+    faults = check_pay_fields(at("order.extendInfo", {"chinaExtraTransInfo": extra}))
+    assert [fault.field for fault in faults] == ["order.extendInfo.chinaExtraTransInfo.businessType"]
 
 
 @pytest.mark.parametrize("path", OBJECTS)
 def test_an_object_is_an_object_and_nothing_else(path: str) -> None:
-    for value in (None, True, 1, "x", "", [], [{}]):
+    for value in (True, 1, "x", "", [], [{}]):
         assert check_pay_fields(at(path, value)) == [FieldError(path, "must be an object")]
 
 
-@pytest.mark.parametrize("value", [None, True, 1, "x", {}, {"0": {}}])
+@pytest.mark.parametrize("value", [True, 1, "x", {}, {"0": {}}])
 def test_goods_is_a_list_and_nothing_else(value: Any) -> None:
     assert check_pay_fields(at("order.goods", value)) == [FieldError("order.goods", "must be a list")]
 

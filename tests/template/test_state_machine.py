@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
-from autodebit.polling import next_wait, parse_schedule
+from autodebit.polling import DEFAULT_SCHEDULE, next_wait, parse_schedule
 
 from tests.kit.template import FUNCTIONS, RESOURCES, ROOT, STATE_MACHINE, TEMPLATE, actions, calls, statements
 
@@ -145,7 +145,7 @@ def test_the_choice_asks_for_the_status_before_the_wait() -> None:
 
 
 def test_the_schedule_is_the_documented_one() -> None:
-    assert SCHEDULE == (3, 3, 6, 12, 18, 20, 120, 600, 600, 3600, 7200, 21600, 54000)
+    assert SCHEDULE == DEFAULT_SCHEDULE == (5, 5, 8, 12, 12, 20, 120, 600, 600, 3600, 7200, 21600, 54000)
 
 
 def test_the_schedule_lasts_a_little_longer_than_alipays_own_notifying() -> None:

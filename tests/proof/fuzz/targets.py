@@ -85,16 +85,16 @@ def pay_request(timed: Timed, text: bytes, now: datetime = NOW) -> None:
     assert re.fullmatch("[A-Za-z0-9_-]{1,64}", read.payment_request_id)
     assert re.fullmatch("[1-9][0-9]{0,15}", read.amount.value)
     assert re.fullmatch("[A-Z]{3}", read.amount.currency)
-    sent = timed(read.pay_body, timed(read.expiry_time, now), NOTIFY_URL)
-    fields = json.loads(sent)
+    sent = timed(read.pay_call, timed(read.expiry_time, now), NOTIFY_URL)
+    fields = json.loads(sent.body)
     assert (fields["productCode"], fields["paymentNotifyUrl"]) == ("AGREEMENT_PAYMENT", NOTIFY_URL)
     given_fields = {name: value for name, value in fields.items() if name not in _FILLED_IN}
     if "paymentExpiryTime" in read.fields:
         given_fields["paymentExpiryTime"] = fields["paymentExpiryTime"]
     assert given_fields == read.fields
     again = parse_pay_request(json.dumps(given_fields).encode(), now)
-    assert again.pay_body(again.expiry_time(now), NOTIFY_URL) == sent
-    assert timed(read.fingerprint) == again.fingerprint()
+    assert again.pay_call(again.expiry_time(now), NOTIFY_URL) == sent
+    assert timed(lambda: read.identity) == again.identity
 
 
 # --- What Alipay says --------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def notification(timed: Timed, text: bytes) -> None:
     message = _unless(NotificationMalformed, timed, parse_notification, text)
     if isinstance(message, NotificationMalformed):
         return
-    assert message == json.loads(text) or _has_nan(text)
+    assert message == _said(json.loads(text)) or _has_nan(text)
     reading = timed(read_notification, order(), message)
     if isinstance(reading, Final):
         assert message["notifyType"] == "PAYMENT_RESULT"
@@ -139,6 +139,16 @@ def answer(timed: Timed, text: bytes) -> None:
         assert (status, message["paymentStatus"]) == ("S", reading.status.value)
         if reading.status is Status.SUCCESS:
             _is_the_orders(message)
+
+
+def _said(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without what is null or empty in it, objects within objects too."""
+    for name, value in list(message.items()):
+        if isinstance(value, dict):
+            message[name] = _said(value)
+        if message[name] is None or message[name] == "" or message[name] == {}:
+            del message[name]
+    return message
 
 
 def _has_nan(text: bytes) -> bool:

@@ -183,7 +183,7 @@ def _order(modules: Any, payment_request_id: str, token: str) -> Any:
         reference_order_id="1",
         created_at=EPOCH,
         payment_expiry_time="2026-11-22T09:30:55Z",
-        fingerprint="0",
+        identity="1.0",
         pay_body_sha256="1",
         attempt=token,
         attempted_at=EPOCH,

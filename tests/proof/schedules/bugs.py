@@ -186,10 +186,10 @@ def _sent_before_stored(create: Any, named: Named) -> Any:
     return send_and_create
 
 
-def _new_expiry(pay_body: Any, named: Named) -> Any:
+def _new_expiry(pay_call: Any, named: Named) -> Any:
     def body(request: Any, expiry: str, notify_url: str) -> Any:
         now = named("payment.initiate:datetime").now(UTC)
-        return pay_body(request, request.expiry_time(now), notify_url)
+        return pay_call(request, request.expiry_time(now), notify_url)
 
     return body
 
@@ -290,7 +290,7 @@ BUGS = [
         "a replay sends a new expiry",
         TWO,
         (
-            Replaced("payment.request:PayRequest.pay_body", _new_expiry),
+            Replaced("payment.request:PayRequest.pay_call", _new_expiry),
             answers("payment.initiate:_sha256", "0"),
         ),
     ),

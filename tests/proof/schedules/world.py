@@ -567,7 +567,7 @@ def _ended_by_time(state: State) -> State:
 
 # --- Rules -----------------------------------------------------------------------------------------------------------
 
-_IDENTITY = ("paymentRequestId", "currency", "amountValue", "referenceOrderId", "createdAt", "fingerprint")
+_IDENTITY = ("paymentRequestId", "currency", "amountValue", "referenceOrderId", "createdAt", "identity", "tokenDigest")
 _SENT = ("paymentExpiryTime", "payBodySha256")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autodebit import telemetry
-from autodebit.errors import AutodebitError, RequestInvalid
+from autodebit.errors import AutodebitError
 from autodebit.telemetry import logger
 
 type Event = dict[str, Any]
@@ -54,8 +54,8 @@ def problem(error: AutodebitError | type[AutodebitError]) -> Answer:
         "status": error.status,
         "detail": error.detail,
     }
-    if isinstance(error, RequestInvalid):
-        document["errors"] = [{"field": fault.field, "detail": fault.detail} for fault in error.errors]
+    if isinstance(error, AutodebitError):
+        document |= error.members
     return answer(error.status, document, {"Content-Type": "application/problem+json"})
 
 

@@ -17,11 +17,12 @@ AutodebitError
 │       └── AnswerRefused     something answered, but not provably Alipay
 ├── TableFault                     a write may have been applied or not: look at the row again
 ├── PollingFault                   an execution may have started or not: starting it again is harmless
+│   └── PollingThrottled           Step Functions takes no more for the moment
 └── DeadLetterFault                a letter may have been kept or not: its record comes again
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class AutodebitError(Exception):
@@ -33,9 +34,12 @@ class AutodebitError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "An internal fault"
-    detail: ClassVar[str] = (
-        "What became of the request is not known here. Send the same request again, or look the order up."
-    )
+    detail: str = "What became of the request is not known here. Send the same request again, or look the order up."
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Members that the problem document has besides these."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class FieldError:
 
     field: str
     detail: str
+
+
+def _named(errors: list[FieldError]) -> list[dict[str, str]]:
+    return [{"field": error.field, "detail": error.detail} for error in errors]
 
 
 class RequestInvalid(AutodebitError):
@@ -57,13 +65,35 @@ class RequestInvalid(AutodebitError):
         super().__init__(", ".join(error.field for error in errors))
         self.errors = errors
 
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"errors": _named(self.errors)}
+
 
 class PaymentConflict(AutodebitError):
-    """This paymentRequestId already stands for a different payment."""
+    """This paymentRequestId already stands for a different payment; `errors` names the fields that differ.
+
+    `order_status` is the status of the order that stands there, `decided` whether it has its result.
+    """
 
     status = 409
     title = "This paymentRequestId stands for another payment"
-    detail = "More than paymentExpiryTime and env differs from the first request. Use a new paymentRequestId."
+
+    def __init__(self, differing: list[str], order_status: str, *, decided: bool) -> None:
+        super().__init__(", ".join(differing))
+        self.errors = [FieldError(field, "differs from the first request") for field in differing]
+        self.order_status = order_status
+        self.detail = (
+            "Look the order of this paymentRequestId up: it has its result. A new paymentRequestId is right only if "
+            "that is FAIL or CANCELLED."
+            if decided
+            else "Look the order of this paymentRequestId up and wait for its result: the buyer may have been debited. "
+            "Do not pay again now; a new paymentRequestId is right only once the order is FAIL or CANCELLED."
+        )
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"errors": _named(self.errors), "orderStatus": self.order_status}
 
 
 class OrderNotFound(AutodebitError):
@@ -148,6 +178,10 @@ class TableFault(AutodebitError):
 
 class PollingFault(AutodebitError):
     """Step Functions did not answer in time or refused: an execution may have started or not."""
+
+
+class PollingThrottled(PollingFault):
+    """Step Functions refused a start for the load: slow down."""
 
 
 class DeadLetterFault(AutodebitError):

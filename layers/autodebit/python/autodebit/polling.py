@@ -5,7 +5,7 @@ late. Each look sets a new one; the sweep takes over every order that is past it
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 SENDING_S = 29
 """API Gateway hangs up after 29 s, and the function ends with it: an older attempt to send is no longer running.
@@ -16,10 +16,21 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-executi
 GRACE_S = 60
 """How late a look may be before the sweep calls it overdue: the inquiry's own retries take about half a minute."""
 
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a row whose schedule is spent is overdue: out of the sweep's view, still in the alarm's."""
+
 INIT_ALARM_S = 15 * 60
 """Alipay's result is due after 1 minute, by one page after 14: later than this a person should know.
 
 https://docs.antom.com/ac/scantopay/pay
+"""
+
+
+DEFAULT_SCHEDULE = (5, 5, 8, 12, 12, 20, 120, 600, 600, 3600, 7200, 21600, 54000)
+"""Seconds before each inquiry: through the minute an auto debit lives, then as long as Alipay itself goes on notifying.
+
+The template's default is this one. https://docs.antom.com/ac/tokenized/practice asks for the first look after 3 to 5 s;
+at 5 s most notified orders need no look but one. https://docs.antom.com/ac/ams/paymentrn_online has the notifications.
 """
 
 
@@ -48,6 +59,11 @@ def execution_name(payment_request_id: str, polling_round: int) -> str:
 def sending_overdue_at(attempted_at: datetime) -> datetime:
     """By when an order just attempted must have found a watcher: as soon as its POST can no longer be running."""
     return attempted_at + timedelta(seconds=SENDING_S + 1)
+
+
+def look_before(overdue_at: datetime) -> datetime:
+    """When the look is due whose absence counts as overdue from `overdue_at`."""
+    return overdue_at - timedelta(seconds=GRACE_S)
 
 
 def overdue_at(now: datetime, wait_s: int) -> datetime:

@@ -9,8 +9,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autodebit.errors import PollingFault
+from autodebit.errors import PollingFault, PollingThrottled
 from autodebit.polling import execution_name
+
+THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
 
 class PollingMachine:
@@ -18,7 +20,7 @@ class PollingMachine:
 
     def __init__(self, state_machine_arn: str, first_wait_s: int) -> None:
         self._arn = state_machine_arn
-        self._first_wait_s = first_wait_s
+        self.first_wait_s = first_wait_s
 
     @cached_property
     def _client(self) -> Any:
@@ -26,15 +28,16 @@ class PollingMachine:
         import boto3
         from botocore.config import Config
 
-        # One try, 3 s at most: who waits for it has little time left, and the sweep makes up for it.
-        config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+        # Two tries, 3 s at most: a kept connection may have died meanwhile, and a start is idempotent by its name. Who
+        # waits for it has little time left, and the sweep makes up for it.
+        config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2})
         return boto3.client("stepfunctions", config=config)
 
     def start(self, payment_request_id: str, polling_round: int) -> bool:
         """Have the order polled. True: it is, by this start or by an earlier one of the same round. False: the round's
         name is taken, by an execution that has ended or has an older schedule. Raises PollingFault.
         """
-        message = {"paymentRequestId": payment_request_id, "inquiry": 0, "waitSeconds": self._first_wait_s}
+        message = {"paymentRequestId": payment_request_id, "inquiry": 0, "waitSeconds": self.first_wait_s}
         try:
             self._client.start_execution(
                 stateMachineArn=self._arn,
@@ -44,7 +47,7 @@ class PollingMachine:
         except self._client.exceptions.ExecutionAlreadyExists:
             return False
         except (BotoCoreError, ClientError) as error:
-            raise PollingFault(type(error).__name__) from error
+            raise _fault(error) from error
         return True
 
     def is_running(self, payment_request_id: str, polling_round: int) -> bool:
@@ -54,4 +57,9 @@ class PollingMachine:
         try:
             return bool(self._client.describe_execution(executionArn=arn)["status"] == "RUNNING")
         except (BotoCoreError, ClientError) as error:
-            raise PollingFault(type(error).__name__) from error
+            raise _fault(error) from error
+
+
+def _fault(error: BotoCoreError | ClientError) -> PollingFault:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return PollingThrottled(code) if code in THROTTLED else PollingFault(code or type(error).__name__)

@@ -5,28 +5,60 @@ promise, `autodebit.payment.initiate` the crash points).
 """
 
 import random
+import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from autodebit import telemetry
-from autodebit.errors import PollingFault, TableFault
+from autodebit.errors import PollingFault, PollingThrottled, TableFault
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import INIT_ALARM_S, overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.rows.watch import WATCH_SHARDS, Overdue
 from autodebit.telemetry import logger
 
-TAKEN_MAX = 1000
-"""Orders one run takes on; the rest is the next minute's."""
+STARTS_PER_S = 280
+"""Step Functions' default is 300 a second in the larger regions, and more for a moment.
 
-FAULTS_MAX = 10
-"""Faults after which a run gives up: more would only add to the load that causes them."""
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+
+AT_ONCE = 16
+"""Orders that are handed over side by side; a start and its note take some 50 ms."""
+
+FAULTS_LOGGED_MAX = 10
+"""Faults of one run that get a line of their own; all of them are counted."""
 
 COUNTED_MAX = 1000
 """Where the count of orders INIT for too long stops: that many need no exact number."""
 
-MARGIN_MS = 15_000
-"""A run takes on no more when its function has less time than this left: the count must still be made."""
+MARGIN_MS = 4_000
+"""A run takes on no more when its function has less time than this left: those under way must end."""
+
+
+class Pace:
+    """Spreads starts over time: at most `per_s`, half of that when throttled, and slowly up again."""
+
+    def __init__(self, per_s: float) -> None:
+        self._most = self._per_s = per_s
+        self._next_at = time.monotonic()
+
+    def wait(self) -> None:
+        """Sleep until the next start is due."""
+        now = time.monotonic()
+        if self._next_at > now:
+            time.sleep(self._next_at - now)
+        self._next_at = max(self._next_at, now) + 1 / self._per_s
+
+    def throttled(self) -> None:
+        """Step Functions refused a start for the load."""
+        self._per_s = max(1.0, self._per_s / 2)
+
+    def started(self) -> None:
+        """Step Functions took a start."""
+        self._per_s = min(self._most, self._per_s + 1)
 
 
 class Sweeper:
@@ -40,26 +72,25 @@ class Sweeper:
     def take_on(self, now: datetime, more: Callable[[], bool]) -> int:
         """How many overdue orders were given to the polling; it stops when `more` says so. Raises TableFault.
 
-        An order that cannot be given over is left to the next run; after FAULTS_MAX of them so is all the rest.
+        An order that cannot be given over is left to the next run.
         """
-        taken = faults = 0
+        run = _Run()
         shards = list(range(WATCH_SHARDS))
         random.shuffle(shards)  # no shard is always the last
-        for overdue in self._table.overdue(now, shards):
-            if taken == TAKEN_MAX or faults == FAULTS_MAX or not more():
-                logger.warning("sweep left orders to the next run", taken=taken)
-                break
-            try:
-                self._have_polled(overdue, now)
-            except (PollingFault, TableFault) as error:
-                faults += 1
-                telemetry.count("Fault")
-                logger.error("polling not resumed", paymentRequestId=overdue.key, reason=str(error))
-            else:
-                taken += 1
-                logger.warning("polling resumed", paymentRequestId=overdue.key)
-        telemetry.count("OrdersTakenOn", taken)
-        return taken
+        under_way: deque[tuple[Overdue, Future[None]]] = deque()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for overdue in self._table.overdue(now, shards):
+                if not more():
+                    logger.warning("sweep left orders to the next run", taken=run.taken)
+                    break
+                run.pace.wait()
+                under_way.append((overdue, pool.submit(self._have_polled, overdue, now)))
+                if len(under_way) == AT_ONCE:
+                    run.note(*under_way.popleft())
+            while under_way:
+                run.note(*under_way.popleft())
+        telemetry.count("OrdersTakenOn", run.taken)
+        return run.taken
 
     def count_init_too_long(self, now: datetime) -> int:
         """How many orders are INIT for more than INIT_ALARM_S, counted for the alarm too. Raises TableFault."""
@@ -80,3 +111,29 @@ class Sweeper:
         elif self._table.start_round(overdue, late_from).won:
             # The round's execution ended before its schedule was spent, and its name is used up.
             self._polling.start(payment_request_id, polling_round + 1)
+
+
+class _Run:
+    """What one run came to."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.pace = Pace(STARTS_PER_S)
+        self._faults = 0
+
+    def note(self, overdue: Overdue, handed_over: Future[None]) -> None:
+        """Wait for what becomes of one order, and count it."""
+        try:
+            handed_over.result()
+        except PollingThrottled:
+            self.pace.throttled()
+            telemetry.count("StartsThrottled")
+        except (PollingFault, TableFault) as error:
+            self._faults += 1
+            telemetry.count("Fault")
+            if self._faults <= FAULTS_LOGGED_MAX:
+                logger.error("polling not resumed", paymentRequestId=overdue.key, reason=str(error))
+        else:
+            self.taken += 1
+            self.pace.started()
+            logger.warning("polling resumed", paymentRequestId=overdue.key)

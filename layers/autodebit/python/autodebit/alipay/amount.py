@@ -60,8 +60,18 @@ def amount_fields(value: Text, *, required: bool = False) -> Fields:
     return Fields({"currency": CURRENCY, "value": value}, required)
 
 
-def whole_units(amount: dict[str, str], name: str) -> list[FieldError]:
-    """The fault of a rupiah amount with a fraction: rupiah has two decimals on the wire, and only whole rupiah move."""
-    if amount["currency"] == "IDR" and not amount["value"].endswith("00"):
-        return [FieldError(f"{name}.value", "must be a multiple of 100 in IDR: 300 rupiah are 30000")]
+MULTIPLES: dict[tuple[str | None, str], int] = {(None, "IDR"): 100, ("JKOPAY", "TWD"): 100, ("OCTOPUS", "HKD"): 10}
+"""`{(wallet, currency): of what an amount must be a multiple}`, in minor units; no wallet means every wallet.
+
+Rupiah has two decimals on the wire, and only whole rupiah move. https://docs.antom.com/ac/ref/cc
+"""
+
+
+def multiple_fault(amount: Amount, name: str, wallet: str | None = None) -> list[FieldError]:
+    """The fault of an amount that this currency, or this wallet (`paymentMethodType`), does not move."""
+    for of in (None, wallet):
+        multiple = MULTIPLES.get((of, amount.currency), 1)
+        if int(amount.value) % multiple:
+            within = f"{amount.currency} with {of}" if of else amount.currency
+            return [FieldError(f"{name}.value", f"must be a multiple of {multiple} in {within}, in minor units")]
     return []

@@ -30,8 +30,15 @@ MIN_AGE_S = 60
 FAILED_READ_S = 1
 """So long a failed read stands for the next ones, when nothing is cached: strangers may call the webhook then too."""
 
-_TOKEN = re.compile(r"[!-+\--~]+")
-"""Printable ASCII but the comma, which separates the pairs of a Signature header."""
+BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+_CLIENT_ID = re.compile(r"[!#-&(-+\--_a-~]+")
+"""Printable ASCII but quotes, which come with the pasting, and the comma, which separates pairs in a header."""
+
+_KEY_VERSION = re.compile(r"0|[1-9][0-9]*")
+
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+"""A block of PEM; whatever stands around it explains. https://www.rfc-editor.org/rfc/rfc7468#section-2"""
 
 _ARMOUR = re.compile(r"-----[A-Z ]+-----")
 
@@ -64,10 +71,11 @@ class Credentials:
 class CredentialsStore:
     """The credentials of this environment, cached for at most MAX_AGE_S.
 
-    `read_secret` returns the secret's text and raises CredentialsUnavailable.
+    `read_secret` returns the secret's text and raises CredentialsUnavailable. Ages are told by the wall clock:
+    time.monotonic may stand still while Lambda freezes an environment.
     """
 
-    def __init__(self, read_secret: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read_secret: Callable[[], str], clock: Callable[[], float] = time.time) -> None:
         self._read_secret = read_secret
         self._clock = clock
         self._credentials: Credentials | None = None
@@ -76,10 +84,9 @@ class CredentialsStore:
 
     def get(self) -> Credentials:
         """The credentials. Raises CredentialsUnavailable only when there are none from before."""
-        age_s = self._clock() - self._tried_at
-        if self._credentials is not None and age_s < MAX_AGE_S:
+        if self._credentials is not None and self._tried_within(MAX_AGE_S):
             return self._credentials
-        if self._failure and age_s < FAILED_READ_S:
+        if self._failure and self._tried_within(FAILED_READ_S):
             raise CredentialsUnavailable(self._failure)
         return self._read()
 
@@ -92,10 +99,14 @@ class CredentialsStore:
         try:
             return self._verify(message, signature_header)
         except SignatureInvalid:
-            if self._clock() - self._tried_at < MIN_AGE_S:
+            if self._tried_within(MIN_AGE_S):
                 raise
             self._read()
             return self._verify(message, signature_header)
+
+    def _tried_within(self, seconds: float) -> bool:
+        """Whether the secret was tried less than so long ago; a clock that was set back says no."""
+        return 0 <= self._clock() - self._tried_at < seconds
 
     def _verify(self, message: SignedMessage, signature_header: str) -> str:
         credentials = self.get()
@@ -127,18 +138,31 @@ class CredentialsStore:
 def parse_credentials(secret: str) -> Credentials:
     """The credentials in a secret's text. Raises CredentialsUnavailable, naming the field and never its value."""
     try:
-        fields = json.loads(secret)
+        fields = json.loads(secret.removeprefix(BYTE_ORDER_MARK))
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise CredentialsUnavailable(
+            f"the secret is not JSON at {place}; no comma stands before a closing brace, and a line break within a key "
+            "is written \\n"
+        ) from None
     except (ValueError, RecursionError):
-        raise CredentialsUnavailable("the secret is not JSON; line breaks within a key are written \\n") from None
-    public_keys = _entry(fields, "alipayPublicKeys", dict)
+        raise CredentialsUnavailable("the secret is not JSON") from None
     return Credentials(
-        client_id=_token(fields, "clientId"),
+        client_id=_client_id(fields),
         private_key_text=_entry(fields, "privateKey", str),
-        private_key_version=_token(fields, "privateKeyVersion"),
-        alipay_public_keys={
-            version: parse_public_key(key, f"alipayPublicKeys.{version}") for version, key in public_keys.items()
-        },
+        private_key_version=_key_version(_entry(fields, "privateKeyVersion", str), "privateKeyVersion"),
+        alipay_public_keys=_public_keys(_entry(fields, "alipayPublicKeys", dict)),
     )
+
+
+def _public_keys(texts: dict[str, Any]) -> dict[str, RSAPublicKey]:
+    keys: dict[str, RSAPublicKey] = {}
+    for text, key in texts.items():
+        version = _key_version(text, "a name in alipayPublicKeys")
+        if version in keys:
+            raise CredentialsUnavailable(f"alipayPublicKeys names key version {version} twice")
+        keys[version] = parse_public_key(key, f"alipayPublicKeys.{version}")
+    return keys
 
 
 def _entry(fields: Any, name: str, kind: type) -> Any:
@@ -148,12 +172,20 @@ def _entry(fields: Any, name: str, kind: type) -> Any:
     return value
 
 
-def _token(fields: Any, name: str) -> str:
-    """A text that goes into a header: white space around it came with the pasting."""
-    token = str(_entry(fields, name, str)).strip()
-    if not _TOKEN.fullmatch(token):
-        raise CredentialsUnavailable(f"{name} has characters that no header can carry")
-    return token
+def _client_id(fields: Any) -> str:
+    """The client id, which goes into a header: white space around it came with the pasting."""
+    client_id = str(_entry(fields, "clientId", str)).strip()
+    if not _CLIENT_ID.fullmatch(client_id):
+        raise CredentialsUnavailable("clientId has quotes, a comma or other characters that no client id has")
+    return client_id
+
+
+def _key_version(text: str, name: str) -> str:
+    """A key version as Alipay writes it: another spelling of the number would never match a message's."""
+    version = text.strip()
+    if not _KEY_VERSION.fullmatch(version):
+        raise CredentialsUnavailable(f"{name} is no key version: it must be a whole number in digits, such as 1")
+    return version
 
 
 def parse_private_key(text: str, *, validate: bool = False) -> RSAPrivateKey:
@@ -163,7 +195,9 @@ def parse_private_key(text: str, *, validate: bool = False) -> RSAPrivateKey:
     (`make check-secret`), not at every cold start.
     """
     try:
-        key = load_der_private_key(_der(text), password=None, unsafe_skip_rsa_key_validation=not validate)
+        key = load_der_private_key(
+            _der(text, "PRIVATE KEY"), password=None, unsafe_skip_rsa_key_validation=not validate
+        )
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CredentialsUnavailable("privateKey is no unencrypted RSA key in PKCS#1 or PKCS#8") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
@@ -174,7 +208,7 @@ def parse_private_key(text: str, *, validate: bool = False) -> RSAPrivateKey:
 def parse_public_key(text: Any, name: str = "alipayPublicKeys") -> RSAPublicKey:
     """One of Alipay's RSA keys. Raises CredentialsUnavailable."""
     try:
-        key = load_der_public_key(_der(text))
+        key = load_der_public_key(_der(text, "PUBLIC KEY"))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CredentialsUnavailable(f"{name} is no RSA public key") from None
     if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
@@ -182,10 +216,16 @@ def parse_public_key(text: Any, name: str = "alipayPublicKeys") -> RSAPublicKey:
     return key
 
 
-def _der(text: str) -> bytes:
-    """The bytes inside; armour is dropped, for it is often the wrong one, and so is white space of every kind.
+def _der(text: Any, label: str) -> bytes:
+    """The bytes inside the first block of this label, or else the first block, or else the whole text.
 
-    Raises ValueError, as binascii.Error is one.
+    Labels are often the wrong ones. White space of every kind is dropped. Raises ValueError, as binascii.Error is one,
+    and TypeError for what is no text.
     """
-    body = _ARMOUR.sub("", text).replace("\\r", "").replace("\\n", "")
+    if not isinstance(text, str):
+        raise TypeError
+    text = text.removeprefix(BYTE_ORDER_MARK).replace("\\r", "\r").replace("\\n", "\n")
+    blocks = _BLOCK.findall(text)
+    of_label = [body for name, body in blocks if name.endswith(label)]
+    body = (of_label or [body for _, body in blocks] or [_ARMOUR.sub("", text)])[0]
     return base64.b64decode("".join(body.split()), validate=True)

@@ -72,6 +72,8 @@ def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError], d
         return
     if depth > NESTING_MAX:
         errors.append(FieldError(path, f"must not be nested more than {NESTING_MAX} deep"))
+    elif value is None or isinstance(value, bool | int | float):
+        errors.append(FieldError(path, _cure(rule, value)))
     elif isinstance(rule, Text) and not isinstance(value, str):
         errors.append(FieldError(path, "must be a string"))
     elif isinstance(rule, Fields) and not isinstance(value, dict):
@@ -87,11 +89,21 @@ def _check(rule: Rule | None, value: Any, path: str, errors: list[FieldError], d
         else:
             for position, item in enumerate(value):
                 _check(rule.item if isinstance(rule, Items) else None, item, f"{path}[{position}]", errors, depth + 1)
-    elif not isinstance(value, str):
-        # https://docs.antom.com/ac/ams/me: numbers and booleans travel as strings.
-        errors.append(FieldError(path, 'must be a string: the number 20 is "20", true is "true"'))
     elif isinstance(rule, Text):
         _check_text(rule, value, path, errors)
+
+
+def _cure(rule: Rule | None, value: Any) -> str:
+    """What is wrong with a null, a boolean or a number: in a message every scalar is a string."""
+    if value is None:
+        return "is required; null is no value" if rule and rule.required else "must not be null: leave it out"
+    if isinstance(rule, Fields):
+        return "must be an object"
+    if isinstance(rule, Items):
+        return "must be a list"
+    if isinstance(value, bool):
+        return f'must be a string: write "{str(value).lower()}"'
+    return 'must be a string: write the number in quotes, as "20"'
 
 
 def _check_object(

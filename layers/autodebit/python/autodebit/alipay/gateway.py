@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.sandbox import api_path
 from autodebit.alipay.signature import SignedMessage, sign
-from autodebit.alipay.strict_json import JsonInvalid, parse_object, text_at
+from autodebit.alipay.strict_json import JsonInvalid, parse_message, parse_object, text_at
 from autodebit.alipay.transport import Transport
 from autodebit.errors import AnswerRefused, NotSent, OutcomeUnknown, SignatureInvalid
 
@@ -87,7 +87,7 @@ def _unproved_code(body: bytes) -> str:
 def _read(body: bytes) -> dict[str, Any]:
     """The authentic answer. Raises OutcomeUnknown if it is no object with a `result`."""
     try:
-        answer = parse_object(body)
+        answer = parse_message(body)
     except JsonInvalid:
         raise OutcomeUnknown("unreadable answer") from None
     if text_at(answer, "result", "resultStatus") is None:

@@ -3,6 +3,7 @@
 Which of them it is, the reader of each kind of row decides (`payment.outcome`). Here is what the readers share.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,8 @@ class Undecided:
     """Nothing final; `said` is what was heard, for the operator."""
 
     said: str
+    call_again: bool = False
+    """Alipay turned the call away for the load: the same bytes may be sent again after a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,19 @@ def result_of(message: dict[str, Any]) -> tuple[str, str]:
 
 
 def final[Status: StrEnum](
-    status: Status, *, code: str | None, text: str | None, transaction_id: str | None, transaction_time: str | None
+    status: Status,
+    *,
+    code: str | None,
+    message: str | None,
+    transaction_id: str | None,
+    transaction_time: str | None,
+    is_token: Callable[[str], bool],
 ) -> Final[Status]:
     """A final result in the lengths that are kept, its message masked. Empty texts count as missing."""
     return Final(
         status,
         result_code=code[:64] if code else None,
-        result_message=masked(text[:256]) if text else None,
+        result_message=masked(message[:256], is_token) if message else None,
         transaction_id=transaction_id[:64] if transaction_id else None,
         transaction_time=transaction_time[:64] if transaction_time else None,
     )

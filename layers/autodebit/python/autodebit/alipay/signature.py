@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from autodebit.errors import SignatureInvalid
 
 ALGORITHM = "RSA256"
+_KEY_VERSION = re.compile(r"[0-9]{1,9}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -61,7 +62,8 @@ def verify(message: SignedMessage, header: str, public_keys: Mapping[str, RSAPub
         key_version = max(public_keys, key=lambda version: (len(version), version), default="")
     key = public_keys.get(key_version)
     if key is None:
-        raise SignatureInvalid("key version")
+        named = key_version if _KEY_VERSION.fullmatch(key_version) else "that is no number"
+        raise SignatureInvalid(f"key version {named}")
     try:
         key.verify(signature, message.content, PKCS1v15(), SHA256())
     except InvalidSignature:

@@ -25,7 +25,8 @@ ANSWER_BYTES_MAX = 256 * 1024
 
 IDLE_MAX_S = 5.0
 """An older connection is not used again: a frozen function does not see that its peer has closed it, and what is lost
-on it would have to be repeated as if it had been sent."""
+on it would have to be repeated as if it had been sent. By the wall clock: time.monotonic may stand still while Lambda
+freezes an environment."""
 
 CUT_AGAIN_S = 0.1
 
@@ -84,7 +85,7 @@ class Transport:
         Raises NotSent when no byte of the request can have left, OutcomeUnknown for everything else that is no
         complete 200 within `timeout_s`.
         """
-        if time.monotonic() - self._used_at > IDLE_MAX_S:
+        if not 0 <= time.time() - self._used_at <= IDLE_MAX_S:
             self._adapter.poolmanager.clear()
         request = requests.Request("POST", url, {"Accept-Encoding": "identity", **headers}, data=body).prepare()
         timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
@@ -101,7 +102,7 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _unsent(error) or OutcomeUnknown(type(error).__name__) from error
         finally:
-            self._used_at = time.monotonic()
+            self._used_at = time.time()
         if len(content) > ANSWER_BYTES_MAX:
             raise OutcomeUnknown("answer too long")
         return {name.lower(): value for name, value in response.headers.items()}, content

@@ -5,8 +5,8 @@ from autodebit.payment.order import Order, order_document
 
 
 def found(order: Order) -> Answer:
-    """200 and the order, for who looked it up."""
-    return answer(200, order_document(order))
+    """200 and the order, for who looked it up; with when to look again, while it is INIT."""
+    return answer(200, order_document(order), {"Retry-After": str(RETRY_AFTER_S)} if order.is_init else {})
 
 
 def taken(order: Order, url: str) -> Answer:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from autodebit.alipay.amount import CURRENCY, POSITIVE, STATED, amount_fields, whole_units
+from autodebit.alipay.amount import CURRENCY, POSITIVE, STATED, Amount, amount_fields, multiple_fault
 from autodebit.alipay.fields import FIELD_ERRORS_MAX, Fields, Items, Text, check, required
 from autodebit.errors import FieldError
 from autodebit.payment.expiry import EXPIRY_TIME, calendar_fault
@@ -79,6 +79,20 @@ _ORDER = Fields(
             }
         ),
         "env": _ENV,
+        "extendInfo": Fields(
+            {
+                "chinaExtraTransInfo": Fields(
+                    {
+                        "businessType": Text(
+                            16,
+                            required=True,
+                            pattern=re.compile(r"[1-5](\|[1-5]){0,4}"),
+                            rule="must be of 1 (hotel), 2 (air), 3 (study abroad), 4 (goods), 5 (other), joined by |",
+                        )
+                    }
+                )
+            }
+        ),
     },
     required=True,
 )
@@ -117,8 +131,9 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
     if len(errors) < FIELD_ERRORS_MAX:
         named = {error.field for error in errors}
         at_fault = {field.partition(".")[0] for field in named}
-        if "paymentAmount" not in at_fault:
-            errors += whole_units(request["paymentAmount"], "paymentAmount")
+        if not at_fault & {"paymentAmount", "paymentMethod"}:
+            amount, wallet = Amount.of(request["paymentAmount"]), request["paymentMethod"]["paymentMethodType"]
+            errors += multiple_fault(amount, "paymentAmount", wallet)
         if "paymentExpiryTime" not in named:  # a name that nobody knows may begin like it: paymentExpiryTime.x
             errors += calendar_fault(request.get("paymentExpiryTime"))
         if not at_fault & {"order", "env"}:

@@ -10,12 +10,13 @@ Where this process may die, and who then looks at the order (`overdueAt` in its 
 5. Nothing left, and noted so: the order waits for its request to come again. Dying before the note is case 2.
 """
 
-import hashlib
+import time
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
+from autodebit.alipay.masking import without_token
 from autodebit.alipay.reading import Reading, Undecided
 from autodebit.errors import (
     GatewayError,
@@ -26,17 +27,21 @@ from autodebit.errors import (
     RequestInvalid,
     TableFault,
 )
+from autodebit.payment.identity import digest
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_pay
-from autodebit.payment.request import PayRequest
-from autodebit.polling import SENDING_S
+from autodebit.payment.request import PayCall, PayRequest
+from autodebit.polling import SENDING_S, overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.settle import settle
 from autodebit.telemetry import logger
 
 PAY_CALLS_MAX = 3
 """Calls of pay in one POST."""
+
+PAUSE_S = 2.0
+"""Before a call that Alipay turned away for the load (REQUEST_TRAFFIC_EXCEED_LIMIT) is made again."""
 
 BUDGET_S = 25.0
 """For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
@@ -69,23 +74,22 @@ class Initiator:
     def _advance(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
         now = _now()
         attempt = uuid4().hex
-        payment_expiry_time = request.expiry_time(now)
-        body = request.pay_body(payment_expiry_time, notify_url)
-        order = self._create(request, attempt, now, payment_expiry_time, body)
+        call = request.pay_call(request.expiry_time(now), notify_url)
+        order = self._create(request, call, attempt, now)
         if order.attempt == attempt:
-            return self._send(order, body, deadline, first_call=True)
-        if order.fingerprint != request.fingerprint():
-            raise PaymentConflict(order.payment_request_id)
+            return self._send(order, call, deadline, first_call=True)
+        if differing := request.differing(order.identity):
+            raise PaymentConflict(differing, order.status.value, decided=not order.is_init)
         if order.status is not Status.INIT:
             return order
         if order.never_sent:
             if request.expiry_fault:
                 raise RequestInvalid([request.expiry_fault])
-            taken = self._table.take_over_never_sent(order, attempt, now, payment_expiry_time, _sha256(body))
-            return self._send(taken.row, body, deadline, first_call=True) if taken.won else taken.row
+            taken = self._table.take_over_never_sent(order, attempt, now, call.payment_expiry_time, call.sha256)
+            return self._send(taken.row, call, deadline, first_call=True) if taken.won else taken.row
         return self._repeat(order, request, notify_url, attempt, now, deadline)
 
-    def _create(self, request: PayRequest, attempt: str, now: datetime, payment_expiry_time: str, body: bytes) -> Order:
+    def _create(self, request: PayRequest, call: PayCall, attempt: str, now: datetime) -> Order:
         """The order of this paymentRequestId: a new one, sent by this attempt, or the one that stands there."""
         if request.expiry_fault:
             # No new payment can have this expiry, but a replay of an old one carries the expiry it had then.
@@ -101,9 +105,10 @@ class Initiator:
                 reference_order_id=request.reference_order_id,
                 merchant_account_id=request.merchant_account_id,
                 created_at=now,
-                payment_expiry_time=payment_expiry_time,
-                fingerprint=request.fingerprint(),
-                pay_body_sha256=_sha256(body),
+                payment_expiry_time=call.payment_expiry_time,
+                identity=request.identity,
+                token_digest=digest(request.payment_request_id, call.access_token),
+                pay_body_sha256=call.sha256,
                 attempt=attempt,
                 attempted_at=now,
             )
@@ -112,18 +117,23 @@ class Initiator:
     def _repeat(
         self, order: Order, request: PayRequest, notify_url: str, attempt: str, now: datetime, deadline: float
     ) -> Order:
-        """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive."""
-        body = request.pay_body(order.payment_expiry_time, notify_url)
+        """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive.
+
+        One whose schedule is spent is polled once more instead.
+        """
+        if order.is_spent:
+            return self._poll_again(order, now)
+        call = request.pay_call(order.payment_expiry_time, notify_url)
         dead = (now - order.attempted_at).total_seconds() > SENDING_S
-        if not dead or now >= order.expires_at or _sha256(body) != order.pay_body_sha256:
+        if not dead or now >= order.expires_at or call.sha256 != order.pay_body_sha256:
             return order
         taken = self._table.take_over_sending(order, attempt, now)
-        return self._send(taken.row, body, deadline, first_call=False) if taken.won else taken.row
+        return self._send(taken.row, call, deadline, first_call=False) if taken.won else taken.row
 
-    def _send(self, order: Order, body: bytes, deadline: float, *, first_call: bool) -> Order:
+    def _send(self, order: Order, call: PayCall, deadline: float, *, first_call: bool) -> Order:
         """Call pay and act on what it says; an order that is INIT after that is being polled."""
         try:
-            reading = self._pay(order, body, deadline, first_call=first_call)
+            reading = self._pay(order, call, deadline, first_call=first_call)
         except NotSent:
             noted = self._table.note_never_sent(order)
             if noted.won:
@@ -139,24 +149,35 @@ class Initiator:
             self._poll(order)
         return order
 
-    def _pay(self, order: Order, body: bytes, deadline: float, *, first_call: bool) -> Reading[Status]:
+    def _pay(self, order: Order, call: PayCall, deadline: float, *, first_call: bool) -> Reading[Status]:
         """What pay says, called up to three times while it says nothing. Raises NotSent if nothing ever left."""
-        for call in range(PAY_CALLS_MAX):
-            if call > 0 and _now() >= order.expires_at:
+        for number in range(PAY_CALLS_MAX):
+            if number > 0 and _now() >= order.expires_at:
                 break
             try:
-                answer = self._gateway.call("payments/pay", body, deadline)
-                reading = read_pay(order, answer, first_call=first_call)
+                answer = self._gateway.call("payments/pay", call.body, deadline)
+                reading = read_pay(order, without_token(answer, call.access_token), first_call=first_call)
             except GatewayError as error:
                 telemetry.call_failed("pay", error)
                 if isinstance(error, NotSent) and first_call:
                     raise
                 first_call = False
-            else:
-                if isinstance(reading, Undecided):
-                    logger.info("pay left the payment open", said=reading.said)
+                continue
+            if not isinstance(reading, Undecided):
                 return reading
+            logger.info("pay left the payment open", said=reading.said)
+            if not reading.call_again:
+                return reading
+            first_call = False
+            time.sleep(PAUSE_S)
         return Undecided("no answer to pay")
+
+    def _poll_again(self, order: Order, now: datetime) -> Order:
+        """Start a new round for an order that nobody looks at any more."""
+        started = self._table.start_next_round(order, overdue_at(now, self._polling.first_wait_s))
+        if started.won:
+            self._poll(started.row)
+        return started.row
 
     def _poll(self, order: Order) -> None:
         """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""
@@ -168,7 +189,3 @@ class Initiator:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()

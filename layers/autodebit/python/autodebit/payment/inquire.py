@@ -13,8 +13,7 @@ from autodebit.errors import GatewayError
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_inquiry
-from autodebit.polling import next_wait, overdue_at
-from autodebit.rows.watch import NEVER
+from autodebit.polling import NEVER, next_wait, overdue_at
 from autodebit.settle import settle
 from autodebit.telemetry import logger
 

@@ -9,6 +9,8 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.events import Told
 from autodebit.instants import utc_text
+from autodebit.payment.identity import digest
+from autodebit.polling import NEVER, look_before
 
 
 class Status(StrEnum):
@@ -44,7 +46,10 @@ class Order:
     payment_expiry_time: str
 
     # The request it stands for, and the attempt to send it.
-    fingerprint: str
+    identity: str
+    """What a replay must agree in (`payment.identity`)."""
+    token_digest: str | None = None
+    """Digest of the access token that was sent, so that it is recognized should a message quote it."""
     pay_body_sha256: str
     attempt: str
     """Token of the POST that may be sending `pay`; each takeover puts its own here."""
@@ -54,6 +59,8 @@ class Order:
     """True: no byte of any `pay` ever left, the next identical request may start afresh."""
 
     # The polling that watches over it.
+    overdue_at: datetime | None = None
+    """From when nobody looking is late; None while nobody waits for the order."""
     polling_round: int = 0
     inquiries: int = 0
     last_inquiry: str | None = None
@@ -95,6 +102,23 @@ class Order:
         return {"order": order_document(self)}
 
     @property
+    def is_spent(self) -> bool:
+        """Whether its polling schedule has ended without a result: nobody looks any more."""
+        return self.overdue_at == NEVER
+
+    @property
+    def next_look_at(self) -> datetime | None:
+        """When it will be inquired next, at the latest; None if it will not."""
+        if not self.is_init or self.overdue_at is None or self.is_spent:
+            return None
+        look_at = look_before(self.overdue_at)
+        return look_at if look_at > self.attempted_at else self.overdue_at
+
+    def is_token(self, text: str) -> bool:
+        """Whether the text is the access token that was sent."""
+        return self.token_digest is not None and digest(self.payment_request_id, text) == self.token_digest
+
+    @property
     def log_keys(self) -> dict[str, Any]:
         """What identifies the payment in a log line."""
         return {"paymentRequestId": self.payment_request_id, "paymentId": self.payment_id}
@@ -123,5 +147,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "expiresAt": utc_text(order.expires_at),
         "settledAt": utc_text(order.settled_at) if order.settled_at else None,
         "paymentTime": order.payment_time,
+        "neverSent": True if order.is_init and order.never_sent else None,
+        "nextLookAt": utc_text(order.next_look_at) if order.next_look_at else None,
     }
     return {name: value for name, value in document.items() if value is not None}

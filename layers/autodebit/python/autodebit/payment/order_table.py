@@ -57,7 +57,8 @@ class OrderItem(TellingItem, Model):
     createdAt = UnicodeAttribute()
     paymentExpiryTime = UnicodeAttribute()
 
-    fingerprint = UnicodeAttribute()
+    identity = UnicodeAttribute()
+    tokenDigest = UnicodeAttribute(null=True)
     payBodySha256 = UnicodeAttribute()
     attempt = UnicodeAttribute()
     attemptedAt = UnicodeAttribute()
@@ -96,7 +97,8 @@ class OrderTable:
             merchantAccountId=order.merchant_account_id,
             createdAt=stored_instant(order.created_at),
             paymentExpiryTime=order.payment_expiry_time,
-            fingerprint=order.fingerprint,
+            identity=order.identity,
+            tokenDigest=order.token_digest,
             payBodySha256=order.pay_body_sha256,
             attempt=order.attempt,
             attemptedAt=stored_instant(order.attempted_at),
@@ -212,6 +214,13 @@ class OrderTable:
             OrderItem.overdueAt == overdue.overdue_at,
         )
 
+    def start_next_round(self, order: Order, overdue_at: datetime) -> Written[Order]:
+        """Start the next polling round of an order that nobody looks at any more, once."""
+        if order.overdue_at is None:
+            raise ValueError("nobody waits for this order")
+        overdue = Overdue(order.payment_request_id, order.polling_round, stored_instant(order.overdue_at))
+        return self.start_round(overdue, overdue_at)
+
     def note_contradiction(self, order: Order, said: str, at: datetime) -> Written[Order]:
         """Keep and tell what an authentic message said against the order, whatever its status.
 
@@ -279,11 +288,13 @@ def _order(item: OrderItem) -> Order:
         merchant_account_id=item.merchantAccountId,
         created_at=datetime.fromisoformat(item.createdAt),
         payment_expiry_time=item.paymentExpiryTime,
-        fingerprint=item.fingerprint,
+        identity=item.identity,
+        token_digest=item.tokenDigest,
         pay_body_sha256=item.payBodySha256,
         attempt=item.attempt,
         attempted_at=datetime.fromisoformat(item.attemptedAt),
         never_sent=bool(item.neverSent),
+        overdue_at=datetime.fromisoformat(item.overdueAt) if item.overdueAt else None,
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,

@@ -16,6 +16,8 @@ DECIDED_BY_INQUIRY = frozenset({"REPEAT_REQ_INCONSISTENT", "ORDER_IS_CLOSED", "O
 https://docs.antom.com/ac/ams/idempotency
 """
 
+TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
+
 
 def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
     """What the answer of `pay` says. `first_call`: no earlier `pay` for this order is unaccounted for.
@@ -28,8 +30,8 @@ def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Readi
     if status == "S":
         return _paid(order, answer, "pay", code, text_at(answer, "result", "resultMessage"))
     if status == "F" and first_call and code not in DECIDED_BY_INQUIRY:
-        return _final(Status.FAIL, answer, code, text_at(answer, "result", "resultMessage"))
-    return Undecided(f"pay {status}/{code}")
+        return _final(Status.FAIL, order, answer, code, text_at(answer, "result", "resultMessage"))
+    return Undecided(f"pay {status}/{code}", call_again=(status, code) == ("U", TRAFFIC))
 
 
 def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
@@ -47,9 +49,9 @@ def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
     if payment_status == "SUCCESS":
         return _paid(order, answer, "inquiry", reason, message)
     if payment_status == "FAIL":
-        return _final(Status.FAIL, answer, reason, message)
+        return _final(Status.FAIL, order, answer, reason, message)
     if payment_status == "CANCELLED":
-        return _final(Status.CANCELLED, answer, reason, message)
+        return _final(Status.CANCELLED, order, answer, reason, message)
     return Undecided(f"inquiry {call}: {(payment_status or 'without paymentStatus')[:64]}")
 
 
@@ -66,7 +68,7 @@ def read_notification(order: Order, notification: dict[str, Any]) -> Reading[Sta
         if status == "S":
             return _paid(order, notification, "notify", code, message)
         if status == "F":
-            return _final(Status.FAIL, notification, code, message)
+            return _final(Status.FAIL, order, notification, code, message)
     return Undecided(f"notify {notification['notifyType']} {status}/{code}")
 
 
@@ -83,14 +85,15 @@ def _paid(order: Order, message: dict[str, Any], witness: str, code: str | None,
     """A success counts only if it names id, amount and currency; that they are the order's was checked before."""
     if "paymentRequestId" not in message or "paymentAmount" not in message:
         return Contradiction(f"{witness} success without paymentRequestId and paymentAmount")
-    return _final(Status.SUCCESS, message, code, text)
+    return _final(Status.SUCCESS, order, message, code, text)
 
 
-def _final(status: Status, message: dict[str, Any], code: str | None, text: str | None) -> Final[Status]:
+def _final(status: Status, order: Order, message: dict[str, Any], code: str | None, text: str | None) -> Final[Status]:
     return final(
         status,
         code=code,
-        text=text,
+        message=text,
         transaction_id=text_at(message, "paymentId"),
         transaction_time=text_at(message, "paymentTime") if status is Status.SUCCESS else None,
+        is_token=order.is_token,
     )

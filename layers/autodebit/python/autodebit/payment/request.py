@@ -4,7 +4,7 @@ https://docs.antom.com/ac/ams/payment_agreement
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +14,26 @@ from autodebit.alipay.strict_json import JsonInvalid, canonical, parse_object
 from autodebit.errors import FieldError, RequestInvalid
 from autodebit.payment.expiry import default_expiry, window_fault
 from autodebit.payment.fields import check_pay_fields
+from autodebit.payment.identity import differing, identity
 
 PRODUCT_CODE = "AGREEMENT_PAYMENT"
 
 CORRUPTED = "\N{REPLACEMENT CHARACTER}".encode()
 """What API Gateway puts where a body is not UTF-8; who means this character writes `\\ufffd`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayCall:
+    """The bytes of one `pay`, and what of them is needed besides. Nowhere else is the access token in the clear."""
+
+    body: bytes = field(repr=False)
+    access_token: str = field(repr=False)
+    payment_expiry_time: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the body, in hex: a repetition with other bytes is never sent."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +60,28 @@ class PayRequest:
     def amount(self) -> Amount:
         return Amount.of(self.fields["paymentAmount"])
 
-    def fingerprint(self) -> str:
-        """What two tries of one payment have in common, as a SHA-256 in hex: every field except
-        `paymentExpiryTime`, `env` and `order.env`. The access token goes into it and cannot be had out of it.
-        """
-        fields = {name: value for name, value in self.fields.items() if name not in ("paymentExpiryTime", "env")}
-        fields["order"] = {name: value for name, value in fields["order"].items() if name != "env"}
-        return hashlib.sha256(canonical(fields)).hexdigest()
+    @property
+    def identity(self) -> str:
+        """What a replay must agree in."""
+        return identity(self.fields)
+
+    def differing(self, stored: str) -> list[str]:
+        """The fields that make it another payment than the one whose identity is `stored`."""
+        return differing(stored, self.fields)
 
     def expiry_time(self, now: datetime) -> str:
         """The `paymentExpiryTime` to send: the caller's own text, or 55 s from `now`."""
         given = self.fields.get("paymentExpiryTime")
         return str(given) if given is not None else default_expiry(now)
 
-    def pay_body(self, payment_expiry_time: str, notify_url: str) -> bytes:
-        """The body of `pay`; the same fields give the same bytes, in whatever order they came."""
-        return canonical(
-            self.fields
-            | {
-                "productCode": PRODUCT_CODE,
-                "paymentExpiryTime": payment_expiry_time,
-                "paymentNotifyUrl": notify_url,
-            }
-        )
+    def pay_call(self, payment_expiry_time: str, notify_url: str) -> PayCall:
+        """The call of `pay`; the same fields give the same bytes, in whatever order they came."""
+        body = self.fields | {
+            "productCode": PRODUCT_CODE,
+            "paymentExpiryTime": payment_expiry_time,
+            "paymentNotifyUrl": notify_url,
+        }
+        return PayCall(canonical(body), str(self.fields["paymentMethod"]["paymentMethodId"]), payment_expiry_time)
 
 
 def parse_pay_request(body: bytes, now: datetime) -> PayRequest:

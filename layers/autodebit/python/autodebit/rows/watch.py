@@ -6,7 +6,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -21,9 +21,6 @@ WATCH_SHARDS = 32
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
-
-NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""`overdueAt` of a row whose schedule is spent: out of the sweep's view, still in the alarm's."""
 
 
 class WatchIndex[Item: Model](GlobalSecondaryIndex[Item]):  # type: ignore[no-untyped-call]

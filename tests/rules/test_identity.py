@@ -1,0 +1,85 @@
+"""What makes a replay, and what the caller of another payment under the same id is told."""
+
+from typing import Any
+
+import pytest
+from autodebit.api import problem
+from autodebit.errors import PaymentConflict
+from autodebit.payment.identity import IDENTITY, VERSION, differing, digest, identity
+
+from tests.kit.samples import TOKEN
+from tests.kit.samples import request as pay_request
+
+
+def put(request: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The request with `value` at a path whose objects are made where they are missing."""
+    *parents, name = path.split(".")
+    place = request
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[name] = value
+    return request
+
+
+@pytest.mark.parametrize("path", IDENTITY[VERSION])
+def test_another_value_of_an_identifying_field_is_another_payment_and_is_named(path: str) -> None:
+    assert differing(identity(pay_request()), put(pay_request(), path, "another")) == [path]
+
+
+@pytest.mark.parametrize("path", IDENTITY[VERSION])
+def test_an_identifying_field_that_comes_or_goes_is_named(path: str) -> None:
+    with_it = put(pay_request(), path, "there")
+    without_it = put(pay_request(), path, None)
+    assert differing(identity(without_it), with_it) == differing(identity(with_it), without_it) == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("metadata", "a retry of ours"),
+        ("env", {"terminalType": "WEB", "clientIp": "203.0.113.10"}),
+        ("order.env", {"terminalType": "WEB"}),
+        ("paymentExpiryTime", "2026-11-22T09:30:30Z"),
+        ("order.orderDescription", "another text"),
+        ("order.goods", [{"referenceGoodsId": "1", "goodsName": "a pass"}]),
+        ("settlementStrategy.settlementCurrency", "EUR"),
+        ("order.merchant.merchantName", "another name"),
+    ],
+)
+def test_whatever_else_differs_is_the_same_payment(path: str, value: Any) -> None:
+    assert differing(identity(pay_request()), put(pay_request(), path, value)) == []
+
+
+def test_the_stored_identity_names_its_version_and_no_value() -> None:
+    stored = identity(pay_request())
+    assert stored.startswith(f"{VERSION}.")
+    assert TOKEN not in stored
+    assert "1990" not in stored
+
+
+def test_the_digest_of_a_token_differs_from_payment_to_payment() -> None:
+    assert digest("ord-1", TOKEN) != digest("ord-2", TOKEN)
+
+
+def test_a_row_is_compared_by_the_version_that_it_was_stored_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = identity(pay_request())
+    monkeypatch.setitem(IDENTITY, VERSION + 1, (*IDENTITY[VERSION], "metadata"))
+    assert differing(stored, put(pay_request(), "metadata", "later releases compare it")) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "decided", "advice"),
+    [("INIT", False, "Do not pay again now"), ("FAIL", True, "only if that is FAIL or CANCELLED")],
+)
+def test_a_conflict_names_the_fields_and_the_orders_status_and_says_what_to_do(
+    status: str, decided: bool, advice: str
+) -> None:
+    answered = problem(PaymentConflict(["paymentMethod.paymentMethodId"], status, decided=decided))
+    assert answered["statusCode"] == 409
+    assert '"orderStatus":"' + status in answered["body"]
+    assert (
+        '"errors":[{"field":"paymentMethod.paymentMethodId","detail":"differs from the first request"}]'
+        in (answered["body"])
+    )
+    assert "Look the order of this paymentRequestId up" in answered["body"]
+    assert advice in answered["body"]

@@ -1,0 +1,76 @@
+"""No token in what is kept of Alipay's messages, and no sentence lost that holds none."""
+
+from urllib.parse import quote
+
+import pytest
+from autodebit.alipay.masking import masked, without_token
+from autodebit.payment.identity import digest
+
+from tests.kit.samples import ID, TOKEN, order
+
+SENTENCES = [
+    "单笔支付金额超过限额50000元请降低金额后重试",
+    "お支払い金額が1回あたりの上限50000円を超えています",
+    "결제금액이1회한도50000원을초과하였습니다",
+    "payment_amount_exceed_limit_2",
+    "The user balance is not enough.",
+    "success.",
+    "",
+]
+TOKENS = [
+    "SANDBOX-ACCESS-TOKEN-ALPHA",
+    "tok_test_1234",
+    "2810:1113:0000:abcd:efgh",
+    "sim:paid:1",
+    "a.b+c/d=e~f",
+    TOKEN,
+]
+
+
+def unknown(text: str) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_without_a_token_stays_as_it_is(sentence: str) -> None:
+    assert masked(sentence, unknown) == sentence
+    assert masked(sentence, order(token_digest=digest(ID, TOKEN)).is_token) == sentence
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize(
+    "sentence", ["{} is invalid", "token={}.", "accessToken:'{}' expired", "令牌{}无效", "({})", "{}", "[{}]: no"]
+)
+def test_a_token_that_the_row_knows_by_its_digest_is_removed_wherever_it_is_quoted(token: str, sentence: str) -> None:
+    stored = order(token_digest=digest(ID, token))
+    for spelling in (token, quote(token, safe=""), token.replace("/", "\\/")):
+        assert masked(sentence.format(spelling), stored.is_token) == sentence.format("***")
+
+
+def test_a_token_that_is_quoted_twice_is_removed_twice() -> None:
+    stored = order(token_digest=digest(ID, "tok_test_1234"))
+    assert masked("tok_test_1234 is not tok_test_1234", stored.is_token) == "*** is not ***"
+
+
+def test_the_digest_of_another_payment_knows_nothing_of_a_token() -> None:
+    assert not order(token_digest=digest("another", TOKEN)).is_token(TOKEN)
+    assert not order().is_token("")
+
+
+def test_what_looks_like_some_token_is_masked_last_of_all() -> None:
+    assert masked(f"the token {TOKEN} is invalid", unknown) == "the token *** is invalid"
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_where_the_token_is_at_hand_it_is_removed_even_inside_a_word(token: str) -> None:
+    for spelling in (token, quote(token, safe=""), quote(token, safe="").lower()):
+        answer = {"result": {"resultStatus": "F", "resultMessage": f"no x{spelling}x here"}, "paymentId": "1"}
+        assert without_token(answer, token) == {
+            "result": {"resultStatus": "F", "resultMessage": "no x***x here"},
+            "paymentId": "1",
+        }
+
+
+def test_an_answer_without_a_message_is_left_alone() -> None:
+    answer = {"result": {"resultStatus": "U"}}
+    assert without_token(answer, TOKEN) is answer
