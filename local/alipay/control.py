@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from local.alipay.notifier import Notifier
 from local.alipay.payments import Payment, Payments
 from local.alipay.plans import PlanInvalid
 from local.alipay.refunds import Refund, Refunds
+from local.alipay.reports import EDITIONS, Reports
 from local.alipay.world import World
 
 Json = dict[str, Any]
@@ -32,6 +34,7 @@ class Control:
         payments: Payments,
         authorizations: Authorizations,
         refunds: Refunds,
+        reports: Reports,
         refuse: Callable[[float], None],
     ) -> None:
         self._world = world
@@ -39,6 +42,7 @@ class Control:
         self._payments = payments
         self._authorizations = authorizations
         self._refunds = refunds
+        self._reports = reports
         self._refuse_connections = refuse
         self._views: dict[str, Callable[[Mapping[str, str]], Json]] = {
             "health": lambda query: {"status": "ok"},
@@ -60,6 +64,7 @@ class Control:
             "plans": self._plan,
             "notify": self._notify,
             "buyer": self._buyer,
+            "reports": self._write_reports,
             "portal": self._portal,
             "bounce": self._bounce,
             "balance": self._set_balance,
@@ -167,6 +172,16 @@ class Control:
         refund = _found(self._refunds.get(given["refundRequestId"]))
         self._refunds.bounce(refund)
         return refund.as_json()
+
+    def _write_reports(self, given: Json) -> Json:
+        written = self._reports.write(
+            Path(given["directory"]),
+            date.fromisoformat(given["day"]) if "day" in given else self._reports.today(),
+            given.get("editions", EDITIONS),
+            given.get("formats", ["csv"]),
+            frozenset(given.get("quirks", [])),
+        )
+        return {"files": [str(path) for path in written]}
 
     def _set_balance(self, given: Json) -> Json:
         with self._world.lock:

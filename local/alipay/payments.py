@@ -41,6 +41,7 @@ class Payment(Subject[PaymentPlan]):
     wallet: str = ""
     reference_order_id: str = ""
     description: str = ""
+    settles_in: str = ""
     token_sha256: str = ""
     auth_state: str = ""
     status: str = "PROCESSING"
@@ -242,6 +243,7 @@ class Payments:
         payment.wallet = body["paymentMethod"]["paymentMethodType"]
         payment.reference_order_id = body["order"]["referenceOrderId"]
         payment.description = body["order"]["orderDescription"]
+        payment.settles_in = body.get("settlementStrategy", {}).get("settlementCurrency", "")
         payment.token_sha256 = digest(access_token)
         payment.auth_state = self._authorizations.auth_state_of(access_token)
         payment.notify_url = body.get("paymentNotifyUrl", "")

@@ -32,6 +32,7 @@ from local.alipay.notifier import Notifier
 from local.alipay.payments import Payments
 from local.alipay.plans import Behaviour, PlanInvalid, PlanUnknown
 from local.alipay.refunds import Refunds
+from local.alipay.reports import Reports
 from local.alipay.wire import Keys, Rejected, check_request, result
 from local.alipay.world import NotPossible, World
 
@@ -57,7 +58,13 @@ class Alipay:
         refunds = Refunds(self.world, notifier, self.payments)
         self.gateway = Gateway(self.world, self.payments, authorizations, refunds)
         self.control = Control(
-            self.world, notifier, self.payments, authorizations, refunds, lambda seconds: self.listening.refuse(seconds)
+            self.world,
+            notifier,
+            self.payments,
+            authorizations,
+            refunds,
+            Reports(self.world, self.payments, refunds),
+            lambda seconds: self.listening.refuse(seconds),
         )
 
 
