@@ -4,7 +4,7 @@
 
 It listens on 127.0.0.1 and is ready when `GET /_ministack/health` answers; the variables it reads are in settings.py.
 The corrections replace functions inside of ministack, so they hold for exactly one version of it. Each says what AWS
-does, and tests/local/test_emulator.py shows the difference on ministack with and without it.
+does, and tests/local/emulator shows the difference on ministack with and without it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def main() -> None:
     # Only now, for ministack reads its variables when it is imported.
     from ministack import app
 
-    from . import api_gateway, lambda_functions, permissions, persistence, step_functions
+    from . import api_gateway, event_sources, lambda_functions, permissions, persistence, step_functions
 
     lambda_functions.correct(settings)
     api_gateway.correct()
+    event_sources.correct()
     permissions.correct()
     step_functions.correct()
     persistence.correct(settings)

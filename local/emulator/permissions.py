@@ -1,26 +1,26 @@
-"""Who may invoke a function, and where a function may log: Lambda asks the policies, ministack asks nobody."""
+"""Policies decide where ministack asks nobody: who may invoke a function, deliver an event, write a log, use a key."""
 
 from __future__ import annotations
 
-import contextvars
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from ministack import app
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.arn import parse_arn
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import apigateway_v1, eventbridge, lambda_svc
-
-_rule_arn: contextvars.ContextVar[str] = contextvars.ContextVar("the rule whose target is invoked", default="")
+from ministack.services import apigateway_v1, eventbridge, lambda_svc, sqs
 
 
 def correct() -> None:
     """Apply this module's corrections to ministack."""
     if app.AUTH:
         _api_gateway_asks_the_function()
-        _rules_ask_the_function()
+        _rules_ask_their_targets()
+        _keys_know_the_encryption_context()
+        _local_calls_count_as_tls()
         _logging_asks_the_role()
 
 
@@ -88,25 +88,59 @@ def _api_gateway_asks_the_function() -> None:
     apigateway_v1._invoke_lambda_proxy_v1 = invoke
 
 
-def _rules_ask_the_function() -> None:
-    """An event whose target does not let the rule invoke it is not delivered.
+def _rules_ask_their_targets() -> None:
+    """What may not receive a rule's events gets none: they go to the target's dead-letter queue, if that may.
 
+    Functions and queues are asked themselves, for all else the target's role is.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    invoke_target, dispatch = eventbridge._invoke_target, eventbridge._dispatch_to_lambda
+    invoke_target = eventbridge._invoke_target
 
-    def invoke(target: Any, event: Any, rule: Mapping[str, Any], view: Any = None) -> None:
-        token = _rule_arn.set(rule["Arn"])
-        try:
+    def invoke(target: Mapping[str, Any], event: Any, rule: Mapping[str, Any], view: Any = None) -> None:
+        dead_letters = (target.get("DeadLetterConfig") or {}).get("Arn")
+        if target_allows(target, rule["Arn"]):
             invoke_target(target, event, rule, view)
-        finally:
-            _rule_arn.reset(token)
+        elif dead_letters and target_allows({"Arn": dead_letters}, rule["Arn"]):
+            invoke_target({"Arn": dead_letters}, event, rule, view)
 
-    def deliver(function_arn: str, payload: str) -> None:
-        if function_allows(function_arn, "events.amazonaws.com", _rule_arn.get()):
-            dispatch(function_arn, payload)
+    eventbridge._invoke_target = invoke
 
-    eventbridge._invoke_target, eventbridge._dispatch_to_lambda = invoke, deliver
+
+def target_allows(target: Mapping[str, Any], rule_arn: str) -> bool:
+    """Whether a rule may deliver to this target."""
+    arn = target["Arn"]
+    service = parse_arn(arn).service
+    if service == "lambda":
+        return function_allows(arn, "events.amazonaws.com", rule_arn)
+    if service == "sqs":
+        return bool(sqs.queue_policy_allows(arn, "events.amazonaws.com", rule_arn, get_account_id()))
+    action = {"states": "states:StartExecution", "events": "events:PutEvents"}.get(service)
+    return action is None or role_allows(target.get("RoleArn", ""), action, arn)
+
+
+def _keys_know_the_encryption_context() -> None:
+    """Policies may ask for an encryption context; ministack tells them nothing of it, so that no such policy allows.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context
+    """
+    tags_of = iam_actions.request_tag_context
+
+    def context_of(service: str, action: str, body: bytes, parameters: Any) -> dict[str, Any]:
+        context = tags_of(service, action, body, parameters)
+        if service != "kms":
+            return context
+        encryption = json.loads(body or b"{}").get("EncryptionContext") or {}
+        keys = {"kms:EncryptionContextKeys": list(encryption)} if encryption else {}
+        return context | keys | {f"kms:EncryptionContext:{name}": value for name, value in encryption.items()}
+
+    iam_actions.request_tag_context = context_of
+
+
+def _local_calls_count_as_tls() -> None:
+    """A bucket for TLS alone is open to callers on this machine, who would use TLS on AWS and cannot here."""
+    pin_origin = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, secure_transport: pin_origin(source_ip, True)
 
 
 def _logging_asks_the_role() -> None:

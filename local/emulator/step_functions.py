@@ -33,6 +33,7 @@ def correct() -> None:
     _start_at_once()
     _pause_for_retries()
     _invoke_as_the_role()
+    _map_in_jsonata()
 
 
 def _name_executions() -> None:
@@ -153,3 +154,69 @@ def invocation_denied(role_arn: str, function: str) -> str | None:
         f"User: {user} is not authorized to perform: lambda:InvokeFunction on resource: {arn} because no "
         "identity-based policy allows the lambda:InvokeFunction action (Service: Lambda, Status Code: 403)"
     )
+
+
+def _map_in_jsonata() -> None:
+    """A distributed map in JSONata: what is read, selected, put in batches and made of the results.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+    ministack evaluates none of its expressions, knows no batches, and reads any bucket.
+    """
+    run_children = stepfunctions._run_distributed_map
+
+    def run(state: dict[str, Any], given: Any, effective: Any, processor: Any, execution: Any, context: Any) -> Any:
+        if stepfunctions._state_query_language(state, context) != "JSONata":
+            return run_children(state, given, effective, processor, execution, context)
+        machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
+        _ask_the_role("States.TaskFailed", "states:StartExecution", machine["stateMachineArn"])
+        items = [_selected(state, given, context, *one) for one in enumerate(_items(state, given, context))]
+        if "ItemBatcher" in state:
+            items = batches(stepfunctions._apply_jsonata_template(state["ItemBatcher"], given, context), items)
+        kept = {name: value for name, value in state.items() if name in MAP_LIMITS}
+        results, _ = run_children(kept | {"End": True}, items, items, processor, execution, context)
+        output = stepfunctions._apply_jsonata_output(state, given, context, result=results, default=results)
+        stepfunctions._apply_state_assign(state, given, context, result=results)
+        return output, stepfunctions._next_or_end(state)
+
+    stepfunctions._run_distributed_map = run
+
+
+MAP_LIMITS = ("Label", "MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage")
+
+
+def _items(state: Mapping[str, Any], given: Any, context: Any) -> list[Any]:
+    """What the map is over, by its ItemReader or its Items."""
+    if "ResultWriter" in state:
+        raise stepfunctions._ExecutionError("States.Runtime", "the emulator has no ResultWriter")
+    if "ItemReader" not in state:
+        return stepfunctions._jsonata_state_field(state, "Items", "array", given, context)
+    reader = stepfunctions._apply_jsonata_template(state["ItemReader"], given, context)
+    bucket, key = reader["Arguments"]["Bucket"], reader["Arguments"].get("Key")
+    if reader["Resource"].endswith("s3:getObject"):
+        _ask_the_role("States.ItemReaderFailed", "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+    else:
+        _ask_the_role("States.ItemReaderFailed", "s3:ListBucket", f"arn:aws:s3:::{bucket}")
+    return stepfunctions._read_map_items(reader, given, context)
+
+
+def _selected(state: Mapping[str, Any], given: Any, context: Mapping[str, Any], number: int, item: Any) -> Any:
+    """An item as ItemSelector presents it."""
+    selector = state.get("ItemSelector")
+    if selector is None:
+        return item
+    of_item = {**context, "Map": {"Item": {"Index": number, "Value": item}}}
+    return stepfunctions._apply_jsonata_template(selector, given, of_item)
+
+
+def batches(batcher: Mapping[str, Any], items: list[Any]) -> list[dict[str, Any]]:
+    """The items in the batches that child executions get."""
+    size = batcher["MaxItemsPerBatch"]
+    shared = {"BatchInput": batcher["BatchInput"]} if "BatchInput" in batcher else {}
+    return [{"Items": items[first : first + size], **shared} for first in range(0, len(items), size)]
+
+
+def _ask_the_role(error: str, action: str, resource: str) -> None:
+    """Fail the running state unless the machine's role allows this."""
+    role_arn = _role_arn.get()
+    if app.AUTH and role_arn and not role_allows(role_arn, action, resource):
+        raise stepfunctions._ExecutionError(error, f"{role_arn} is not authorized to perform: {action} on {resource}")
