@@ -1,6 +1,7 @@
 """What must be true of every order whatever went wrong: the merchant's books agree with Alipay's."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from .stacks import Deployment
@@ -9,6 +10,9 @@ Json = dict[str, Any]
 
 WATCHING = {"inquiries", "lastInquiry", "overdueAt", "pollingRound"}
 """Attributes that only say who looked and when."""
+
+GAINED = {"contradictions", "told", "tells"}
+"""Attributes that an order may gain once it is final."""
 
 BY_HAND = "by-hand"
 """How ids begin whose notifications a test made up: their orders do not agree with Alipay."""
@@ -38,7 +42,7 @@ def comes_right(deployment: Deployment, payment_request_id: str) -> None:
 
 
 def left_init_at_most_once(versions: list[Json]) -> None:
-    """A row starts INIT, changes its status once at most, and then only ever gains contradictions."""
+    """A row starts INIT, changes its status once at most, then only gains contradictions; what is told stays told."""
     assert versions, "the order was never stored"
     assert versions[0]["status"] == "INIT"
     final = [version for version in versions if version["status"] != "INIT"]
@@ -46,7 +50,10 @@ def left_init_at_most_once(versions: list[Json]) -> None:
         versions
     ) - len(final), "the order became INIT again"
     for version in final:
-        assert _without(version, {"contradictions"}) == _without(final[0], {"contradictions"}), "a final order changed"
+        assert _without(version, GAINED) == _without(final[0], GAINED), "a final order changed"
+    for before, after in pairwise(versions):
+        told = before.get("told", [])
+        assert after.get("told", [])[: len(told)] == told, "what was told is told otherwise"
 
 
 def agree(deployment: Deployment, *payment_request_ids: str) -> None:
