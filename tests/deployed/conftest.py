@@ -4,9 +4,9 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.kit import books
+from tests.kit import ROOT, books
 from tests.kit.real_time import RealTime
-from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit.stacks import Deployment, deployed
 from tests.kit.waiting import eventually
 
 FAST = 0.0002

@@ -12,7 +12,7 @@ from autodebit.alipay.signature import SignedMessage, sign, verify
 from autodebit.errors import AnswerRefused, CredentialsUnavailable, GatewayError, NotSent, OutcomeUnknown
 from autodebit.payment.inquire import inquiry_body
 
-from tests.kit.peer import Call, Peer
+from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import CLIENT_ID, ID, body, order, paid, private_key, public_key, result, secret
 
 TIME = "2026-11-22T17:30:02+08:00"
@@ -41,7 +41,7 @@ def store(**changes: Any) -> CredentialsStore:
     return CredentialsStore(lambda: secret(**changes))
 
 
-def failure(peer: Peer, script: Callable[[Call], None], credentials: CredentialsStore | None = None) -> GatewayError:
+def failure(peer: Peer, script: Script, credentials: CredentialsStore | None = None) -> GatewayError:
     peer.script = script
     with pytest.raises(GatewayError) as failed:
         AlipayGateway(peer.url, credentials or store()).call("payments/pay", b"{}", soon())
@@ -117,11 +117,12 @@ def test_a_call_ends_by_its_deadline_and_in_ten_seconds_at_most(peer: Peer, monk
 
     gateway = AlipayGateway(peer.url, store())
     monkeypatch.setattr(gateway._transport, "post", post)
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: gateway.call("payments/pay", b"{}", soon(4)),
         lambda: gateway.call("payments/pay", b"{}", soon(99)),
         lambda: gateway.call("payments/inquiryPayment", inquiry_body(order())),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(OutcomeUnknown):
             call()
     assert given == [pytest.approx(4, abs=0.5), 10.0, 10.0]
@@ -143,7 +144,7 @@ def test_an_answer_is_verified_as_it_came_and_not_as_it_reads(peer: Peer) -> Non
     assert AlipayGateway(peer.url, store()).call("payments/pay", b"{}", soon())["result"]["resultStatus"] == "S"
 
 
-REFUSED: dict[str, Callable[[Call], None]] = {
+REFUSED: dict[str, Script] = {
     "unsigned S": lambda call: call.answer(ANSWER, client_id=CLIENT_ID),
     "unsigned F": lambda call: call.answer(body({"result": result("F", "PARAM_ILLEGAL")})),
     "unsigned U": lambda call: call.answer(body({"result": result("U", "UNKNOWN_EXCEPTION")})),

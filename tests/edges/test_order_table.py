@@ -206,7 +206,7 @@ def test_what_a_result_does_not_say_is_not_stored(rows: Any) -> None:
 
 
 @pytest.mark.parametrize("first", [PAID, FAILED, Final(Status.CANCELLED)])
-def test_a_second_result_changes_nothing_and_is_told_the_first(rows: Any, first: Final) -> None:
+def test_a_second_result_changes_nothing_and_is_told_the_first(rows: Any, first: Final[Status]) -> None:
     stale = opened()
     settled = TABLE.settle(stale, first, Witness.INQUIRY, LATER).row
     assert TABLE.settle(stale, PAID, Witness.NOTIFY, LATER) == Written(settled, won=False)
@@ -221,7 +221,7 @@ def test_of_many_results_at_once_one_wins(rows: Any) -> None:
     assert {each.row for each in written} == {TABLE.get(ID)}
 
 
-CHANGES: list[Callable[[Order], Written]] = [
+CHANGES: list[Callable[[Order], Written[Order]]] = [
     lambda stale: TABLE.settle(stale, PAID, Witness.PAY, LATER),
     lambda stale: TABLE.note_never_sent(stale),
     lambda stale: TABLE.take_over_never_sent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2"),
@@ -235,7 +235,7 @@ CHANGES: list[Callable[[Order], Written]] = [
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("unsent", [{}, {"neverSent": True}], ids=["sent", "neverSent"])
 def test_nothing_changes_an_order_that_is_final(
-    rows: Any, change: Callable[[Order], Written], unsent: dict[str, bool]
+    rows: Any, change: Callable[[Order], Written[Order]], unsent: dict[str, bool]
 ) -> None:
     final = OPENED | {"status": "FAIL"} | unsent
     rows.put_item(Item=final)
@@ -244,7 +244,7 @@ def test_nothing_changes_an_order_that_is_final(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_nothing_creates_an_order_that_was_not_opened(rows: Any, change: Callable[[Order], Written]) -> None:
+def test_nothing_creates_an_order_that_was_not_opened(rows: Any, change: Callable[[Order], Written[Order]]) -> None:
     with pytest.raises(OrderNotFound):
         change(order())
     assert rows.scan()["Items"] == []

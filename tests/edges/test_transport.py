@@ -194,6 +194,11 @@ def test_a_tls_handshake_that_fails_sent_nothing(how: str) -> None:
 
 # --- It may have left --------------------------------------------------------------------------------------------
 
+OF_100_BYTES = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\n"
+ELSEWHERE = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nConnection: close\r\nContent-Length: 100\r\n\r\n"
+
 USELESS: dict[str, Script] = {
     "reset after reading": Call.reset,
     "closed after reading": Call.close,
@@ -215,26 +220,15 @@ USELESS: dict[str, Script] = {
     "a redirect to another scheme": lambda call: call.answer(b"", "302 Found", Location="file:///etc/passwd"),
     "a redirect to a port that is none": lambda call: call.answer(b"", "302 Found", Location="http://x:99999999/"),
     "not HTTP": lambda call: call.send(b"\x00\xff\xfe\r\n\r\n"),
-    "SSH": lambda call: (call.send(b"SSH-2.0-OpenSSH_9.9\r\n"), call.close()),  # type: ignore[func-returns-value]
+    "SSH": lambda call: call.send(b"SSH-2.0-OpenSSH_9.9\r\n").close(),
     "two lengths": lambda call: call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"),
-    "a line without end": lambda call: (call.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), call.close()),  # type: ignore[func-returns-value]
+    "a line without end": lambda call: call.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000).close(),
     "a thousand headers": lambda call: call.send(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n"),
-    "a chunk that is none": lambda call: call.send(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"
-    ),
+    "a chunk that is none": lambda call: call.send(CHUNKED + b"xyz\r\n{}\r\n0\r\n\r\n"),
     "too long": lambda call: call.answer(b"x" * (ANSWER_BYTES_MAX + 1)),
-    "a truncated chunk": lambda call: (
-        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
-        call.close(),
-    ),  # type: ignore[func-returns-value]
-    "truncated before the body": lambda call: (
-        call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
-        call.close(),
-    ),  # type: ignore[func-returns-value]
-    "truncated within the body": lambda call: (
-        call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"),
-        call.close(),
-    ),  # type: ignore[func-returns-value]
+    "a truncated chunk": lambda call: call.send(CHUNKED + b"ff\r\n{}").close(),
+    "truncated before the body": lambda call: call.send(OF_100_BYTES).close(),
+    "truncated within the body": lambda call: call.send(OF_100_BYTES + b"{}").close(),
 }
 
 
@@ -273,24 +267,12 @@ SLOW: dict[str, Script] = {
     "silence": lambda call: time.sleep(3),
     "headers drip": lambda call: call.drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60),
     "the status drips": lambda call: call.drip(b"HTTP/1.1 200 " + b"O" * 60),
-    "a body drips": lambda call: (call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"), call.drip(b"x" * 60)),  # type: ignore[func-returns-value]
-    "chunks drip": lambda call: (
-        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        [call.drip(b"1\r\nx\r\n", 0.02) for _ in range(25)],
-    ),  # type: ignore[func-returns-value]
-    "the body of a connection that closes drips": lambda call: (
-        call.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\n"),
-        call.drip(b"x" * 60),
-    ),  # type: ignore[func-returns-value]
-    "a body without a length drips": lambda call: (call.send(b"HTTP/1.0 200 OK\r\n\r\n"), call.drip(b"x" * 60)),  # type: ignore[func-returns-value]
-    "the body of a redirect drips": lambda call: (
-        call.send(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nConnection: close\r\nContent-Length: 100\r\n\r\n"),
-        call.drip(b"x" * 60),
-    ),  # type: ignore[func-returns-value]
-    "HTTP 100 for ever": lambda call: [
-        (call.send(b"HTTP/1.1 100 Continue\r\n\r\n"), time.sleep(0.05))
-        for _ in range(60)  # type: ignore[func-returns-value]
-    ],
+    "a body drips": lambda call: call.send(OF_100_BYTES).drip(b"x" * 60),
+    "chunks drip": lambda call: call.send(CHUNKED).drip(b"1\r\nx\r\n" * 25, 0.02),
+    "the body of a connection that closes drips": lambda call: call.send(CLOSING).drip(b"x" * 60),
+    "a body without a length drips": lambda call: call.send(b"HTTP/1.0 200 OK\r\n\r\n").drip(b"x" * 60),
+    "the body of a redirect drips": lambda call: call.send(ELSEWHERE).drip(b"x" * 60),
+    "HTTP 100 for ever": lambda call: [call.send(b"HTTP/1.1 100 Continue\r\n").drip(b"\r\n") for _ in range(60)],
 }
 
 
@@ -311,7 +293,7 @@ def test_after_an_answer_was_given_up_the_next_call_has_its_own_time(serve: Serv
     peer = serve(lambda call: call.drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60))
     over = Transport()
     refused(peer.url, TIMEOUT_S, over)
-    peer.script = lambda call: (time.sleep(0.3), call.answer(b"{}"))  # type: ignore[func-returns-value, assignment]
+    peer.script = lambda call: call.pause(0.3).answer(b"{}")
     assert post(peer.url, 5.0, over)[1] == b"{}"
 
 
@@ -372,7 +354,7 @@ def test_a_second_call_goes_over_the_same_connection(serve: Serve) -> None:
 
 
 def test_a_connection_the_peer_closed_meanwhile_is_replaced_and_the_call_sent_once(serve: Serve) -> None:
-    peer = serve(lambda call: (call.answer(b"{}"), call.close()))  # type: ignore[func-returns-value, arg-type, return-value]
+    peer = serve(lambda call: call.answer(b"{}").close())
     over = Transport()
     post(peer.url, over=over)
     time.sleep(0.1)

@@ -33,7 +33,8 @@ class Alipay:
     def payment(self, payment_request_id: str) -> Json | None:
         """The payment in its ledger; None if no call has named it."""
         response = self._session.get(f"{self.url}/_sim/payments/{payment_request_id}", timeout=10)
-        return None if response.status_code == 404 else response.json()
+        payment: Json | None = None if response.status_code == 404 else response.json()
+        return payment
 
     def payments(self) -> dict[str, Json]:
         """Every payment that pay reached, by paymentRequestId."""
@@ -59,7 +60,8 @@ class Alipay:
 
     def notifications(self, payment_request_id: str) -> list[Json]:
         """The attempts to deliver its notifications."""
-        return self._get("notifications", paymentRequestId=payment_request_id)["notifications"]
+        found: list[Json] = self._get("notifications", paymentRequestId=payment_request_id)["notifications"]
+        return found
 
     def answers_to_notifications(self) -> Iterator[str]:
         """What every delivery was answered."""
@@ -103,10 +105,12 @@ class Alipay:
     def _get(self, what: str, **query: str) -> Json:
         response = self._session.get(f"{self.url}/_sim/{what}", params=query, timeout=30)
         response.raise_for_status()
-        return response.json()
+        found: Json = response.json()
+        return found
 
     def _post(self, what: str, given: Json) -> Json:
         response = self._session.post(f"{self.url}/_sim/{what}", json=given, timeout=30)
         if not response.ok:
             raise AssertionError(f"{what}: {response.status_code} {response.text}")
-        return response.json()
+        answer: Json = response.json()
+        return answer

@@ -10,6 +10,7 @@ over its shards, count once: nothing changes between them.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +38,10 @@ class Scene:
     prepare: Callable[[str], Any]
     done: Callable[[str], Any]
     over: Callable[[str], Any] = lambda key: True
+
+    def finished(self, key: str) -> bool:
+        """Whether it is done, and over."""
+        return bool(self.done(key) and self.over(key))
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def scenes(here: Deployment, function: str) -> list[Scene]:
         return here.seen.row(key) or {}
 
     def settled(key: str) -> bool:
-        return row(key).get("status", "INIT") != "INIT"
+        return str(row(key).get("status", "INIT")) != "INIT"
 
     def unwatched(key: str) -> None:
         with here.faults.injected({"op": START_EXECUTION, "match": key, "error": "ThrottlingException"}):
@@ -143,7 +148,7 @@ def count(here: Deployment, function: str, faults: Faults, scene: Scene) -> list
         faults.forget()
         with faults.injected({"op": "", "match": key, "times": -1, "name": key}):
             scene.trigger(key)
-            eventually(lambda key=key: scene.done(key) and scene.over(key), f"{function}: {scene.name}", 60)
+            eventually(partial(scene.finished, key), f"{function}: {scene.name}", 60)
             calls = [call for call in faults.calls() if call["rule"] == key or call["op"] in (GET_SECRET, QUERY)]
         if sum(not delivery["lost"] for delivery in here.alipay.notifications(key)) <= 1:
             break

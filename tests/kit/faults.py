@@ -49,11 +49,12 @@ class Faults:
 
     def rules(self) -> list[Json]:
         """The rules, with the number of calls each `applied` to so far."""
-        return requests.get(f"{self.url}/_fault/rules", timeout=5).json()
+        rules: list[Json] = requests.get(f"{self.url}/_fault/rules", timeout=5).json()
+        return rules
 
     def holds(self) -> bool:
         """Whether a call waits for the rules to be deleted."""
-        return any(rule["held"] for rule in requests.get(f"{self.url}/_fault/rules", timeout=5).json())
+        return any(rule["held"] for rule in self.rules())
 
     def calls(self, name: str = "") -> list[Json]:
         """The calls seen, oldest first: `at`, `op`, `rule`, `status`; those that the rule `name` took, if given."""

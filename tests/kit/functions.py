@@ -50,7 +50,7 @@ class Functions:
                 return True
         return False
 
-    def invoke(self, name: str, event: Json | None = None) -> Any:
+    def invoke(self, name: str, event: Json | None = None) -> Json:
         """What the function returns."""
         answer = self.aws("lambda").invoke(
             FunctionName=f"{self.stack_name}-{name}", Payload=json.dumps(event or {}).encode()
@@ -58,7 +58,8 @@ class Functions:
         payload = answer["Payload"].read().decode()
         if "FunctionError" in answer:
             raise AssertionError(f"{name}: {payload}")
-        return json.loads(payload)
+        returned: Json = json.loads(payload)
+        return returned
 
     @contextmanager
     def configured(self, name: str, **variables: str) -> Iterator[None]:

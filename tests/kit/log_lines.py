@@ -2,8 +2,9 @@
 
 import re
 
+from tests.kit import ROOT
+
 from .observe import Line
-from .stacks import ROOT
 
 FORGED = "FORGED"
 """What hostile input writes its own lines with."""

@@ -214,10 +214,12 @@ class Observer:
 
     def execution(self, payment_request_id: str, polling_round: int = 0) -> Json | None:
         """The execution that polls the order in this round."""
+        arn = self._arn(payment_request_id, polling_round)
         try:
-            return self._states.describe_execution(executionArn=self._arn(payment_request_id, polling_round))
+            execution: Json = self._states.describe_execution(executionArn=arn)
         except self._states.exceptions.ExecutionDoesNotExist:
             return None
+        return execution
 
     def ended(self, payment_request_id: str, polling_round: int = 0, within_s: float = 10.0) -> Json:
         """The execution once it has ended."""

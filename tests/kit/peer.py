@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from .samples import private_key
 
-Script = Callable[["Call"], None]
+Script = Callable[["Call"], object]
+"""What to do with a request; what it returns does not matter."""
 
 
 class Call:
@@ -30,18 +31,24 @@ class Call:
         lines = head.decode("latin-1").split("\r\n")[1:]
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
-    def send(self, raw: bytes) -> None:
+    def send(self, raw: bytes) -> Self:
         self.connection.sendall(raw)
+        return self
 
-    def answer(self, body: bytes, status: str = "200 OK", **headers: str) -> None:
+    def answer(self, body: bytes, status: str = "200 OK", **headers: str) -> Self:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        return self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
-    def drip(self, raw: bytes, pause_s: float = 0.05) -> None:
+    def drip(self, raw: bytes, pause_s: float = 0.05) -> Self:
         for byte in raw:
             self.send(bytes([byte]))
             time.sleep(pause_s)
+        return self
+
+    def pause(self, seconds: float) -> Self:
+        time.sleep(seconds)
+        return self
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import books
@@ -94,7 +95,7 @@ class RealTime:
         warm_id, _ = here.pay("warm", **books.NEVER)
         look = {"paymentRequestId": warm_id, "inquiry": 0}
         at_once([lambda: here.functions.invoke("Inquiry", look)] * 6)
-        fails = {"inquiry": [*INQUIRY_FAILS, "normal"], "result": {"status": "SUCCESS"}, "notify": "lost"}
+        fails: Json = {"inquiry": [*INQUIRY_FAILS, "normal"], "result": {"status": "SUCCESS"}, "notify": "lost"}
         minute = Minute([], [], here.pay("inquiry-fails", pay=["U"], **fails)[0])
         for after_s in KNOWN_AFTER_S:
             minute.without_result.append(here.pay("without-result", **books.NEVER)[0])
@@ -123,7 +124,5 @@ class RealTime:
             "never": {"answer": "hang"},
             "byte by byte": {"answer": "drip"},
         }
-        answers = at_once(
-            [lambda plan=plan: self.deployment.pay("slow", pay=[plan], notify="lost") for plan in plans.values()]
-        )
+        answers = at_once([partial(self.deployment.pay, "slow", pay=[plan], notify="lost") for plan in plans.values()])
         return dict(zip(plans, answers, strict=True))

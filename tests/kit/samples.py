@@ -66,7 +66,8 @@ def order(**changes: Any) -> Order:
 
 def _copy(value: dict[str, Any]) -> dict[str, Any]:
     """A copy in which no two places are one object."""
-    return json.loads(json.dumps(value))
+    copied: dict[str, Any] = json.loads(json.dumps(value))
+    return copied
 
 
 _REQUEST = {

@@ -64,7 +64,8 @@ class Deployment:
     @property
     def credentials(self) -> Json:
         """The merchant's secret as it was at the start."""
-        return json.loads(Path(self.description["credentials"]).read_text())
+        secret: Json = json.loads(Path(self.description["credentials"]).read_text())
+        return secret
 
     def listener(self, name: str = "everything", **pattern: Any) -> Listener:
         """A queue on the stack's bus, for events like this: of the shop's own making, as a merchant's would be."""
@@ -146,10 +147,8 @@ class Deployment:
         """A second simulated Alipay with the same keys, started with these options."""
         port = free_port()
         run = self.directory / "run"
-        command = [
-            *(stack.VENVS / "alipay" / "bin" / "python", "-m", "local.alipay.server"),
-            *("--port", str(port), "--keys", run / "alipay-keys.json", *options),
-        ]
+        command = [str(stack.VENVS / "alipay/bin/python"), "-m", "local.alipay.server", "--port", str(port)]
+        command += ["--keys", str(run / "alipay-keys.json"), *options]
         scheme = "https" if "--tls-cert" in options else "http"
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         try:

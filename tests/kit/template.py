@@ -28,6 +28,7 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
         return {tag: loader.construct_scalar(node)}
     if isinstance(node, yaml.SequenceNode):
         return {tag: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
     return {tag: loader.construct_mapping(node, deep=True)}
 
 
@@ -129,18 +130,18 @@ def metrics_counted() -> set[str]:
             for kind in ("add_metric", "single_metric"):
                 for call in calls(tree, kind):
                     names |= {
-                        keyword.value.value
+                        str(keyword.value.value)
                         for keyword in call.keywords
                         if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
                     }
-                names |= {f"{kind.capitalize()}Settled" for kind in _kinds(tree)}
+            names |= {f"{kind.capitalize()}Settled" for kind in _kinds(tree)}
     return names
 
 
 def _kinds(tree: ast.Module) -> set[str]:
     """What the rows are called that are declared here, by their `kind`."""
     return {
-        ast.literal_eval(node.value)
+        str(ast.literal_eval(node.value))
         for node in ast.walk(tree)
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "kind" and node.value
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def eventually[Found](
-    look: Callable[[], Found], what: str, within_s: float = 10.0, *, every_s: float = 0.03, show: Any = None
+    look: Callable[[], Found | None], what: str, within_s: float = 10.0, *, every_s: float = 0.03, show: Any = None
 ) -> Found:
     """What `look` returns once it is true. `show`, called or as it is, completes the message."""
     deadline = time.monotonic() + within_s

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from tests.kit.samples import ID, PAYMENT_ID, body, order, paid, result, without
 
-Reader = Callable[[Order, dict[str, Any]], Reading]
+Reader = Callable[[Order, dict[str, Any]], Reading[Status]]
 
 
-def first_pay(order: Order, answer: dict[str, Any]) -> Reading:
+def first_pay(order: Order, answer: dict[str, Any]) -> Reading[Status]:
     return read_pay(order, answer, first_call=True)
 
 
-def repeated_pay(order: Order, answer: dict[str, Any]) -> Reading:
+def repeated_pay(order: Order, answer: dict[str, Any]) -> Reading[Status]:
     return read_pay(order, answer, first_call=False)
 
 
@@ -78,7 +78,7 @@ OF_THE_TRANSPORT = [
     "MEDIA_TYPE_NOT_ACCEPTABLE",
 ]
 
-NO_STATUS = [
+NO_STATUS: list[Any] = [
     None,
     "",
     "X",

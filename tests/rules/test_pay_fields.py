@@ -213,9 +213,11 @@ def test_what_a_mini_programs_payment_needs_is_not_asked_of_what_is_no_object(pa
 
 @pytest.mark.parametrize("path", TEXTS)
 def test_a_text_is_a_string_and_nothing_else(path: str) -> None:
-    for value in (None, True, False, 0, 1, 20, 1.5, float("nan"), 10**400, [], ["x"], {}, {"x": "y"}):
+    values: list[Any] = [None, True, False, 0, 1, 20, 1.5, float("nan"), 10**400, [], ["x"], {}, {"x": "y"}]
+    for value in values:
         assert [error.field for error in check_pay_fields(at(path, value))] == [path]
-    for value in ([], ["x"], {}, {"x": "y"}):
+    others: list[Any] = [[], ["x"], {}, {"x": "y"}]
+    for value in others:
         assert check_pay_fields(at(path, value)) == [FieldError(path, "must be a string")]
 
 
@@ -278,7 +280,12 @@ def test_any_other_business_type_is_named(extra: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("path", OBJECTS)
 def test_an_object_is_an_object_and_nothing_else(path: str) -> None:
+<<<<<<< HEAD
     for value in (True, 1, "x", "", [], [{}]):
+=======
+    values: list[Any] = [None, True, 1, "x", "", [], [{}]]
+    for value in values:
+>>>>>>> c8da8a8 (test: mypy strict over rules, edges, template, deployed and the kit)
         assert check_pay_fields(at(path, value)) == [FieldError(path, "must be an object")]
 
 

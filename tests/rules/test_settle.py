@@ -33,7 +33,7 @@ class Table:
         self.writes = 0
         self.faulty = False
 
-    def settle(self, order: Order, final: Final, witness: Witness, at: datetime) -> Written:
+    def settle(self, order: Order, final: Final[Status], witness: Witness, at: datetime) -> Written[Order]:
         if self.faulty:
             raise TableFault("UpdateError ProvisionedThroughputExceededException")
         if self.row.status is not Status.INIT:
@@ -64,14 +64,14 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> Mock:
     return reported
 
 
-def hear(table: Table, stale: Order, reading: Reading, witness: Witness = Witness.NOTIFY) -> Order:
-    return settle(table, stale, reading, witness, NOW)  # type: ignore[arg-type]
+def hear(table: Table, stale: Order, reading: Reading[Status], witness: Witness = Witness.NOTIFY) -> Order:
+    return settle(table, stale, reading, witness, NOW)
 
 
 @pytest.mark.parametrize("final", FINALS)
 @pytest.mark.parametrize("witness", list(Witness))
 def test_the_first_result_settles_the_order_whoever_reports_it(
-    final: Final, witness: Witness, counted: Mock, settled: Mock
+    final: Final[Status], witness: Witness, counted: Mock, settled: Mock
 ) -> None:
     table = Table(order())
     heard = hear(table, order(), final, witness)
@@ -91,7 +91,7 @@ def test_the_first_result_settles_the_order_whoever_reports_it(
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(FINALS, FINALS)))
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(Witness, Witness)))
 def test_the_second_result_changes_nothing_and_is_kept_if_it_disputes_the_first(
-    first: Final, second: Final, one: Witness, other: Witness, stale: bool, counted: Mock, settled: Mock
+    first: Final[Status], second: Final[Status], one: Witness, other: Witness, stale: bool, counted: Mock, settled: Mock
 ) -> None:
     table = Table(order())
     hear(table, order(), first, one)
@@ -167,7 +167,9 @@ def test_what_is_not_final_changes_nothing(status: Status, counted: Mock, settle
 
 
 @pytest.mark.parametrize("reading", [FINALS[0], Contradiction("x")])
-def test_when_the_table_fails_nothing_is_reported_as_settled(reading: Reading, counted: Mock, settled: Mock) -> None:
+def test_when_the_table_fails_nothing_is_reported_as_settled(
+    reading: Reading[Status], counted: Mock, settled: Mock
+) -> None:
     table = Table(order())
     table.faulty = True
     with pytest.raises(TableFault):
@@ -202,7 +204,7 @@ readings = st.one_of(
 
 @given(st.lists(st.tuples(readings, st.sampled_from(Witness), st.integers(0, 3)), max_size=8))
 def test_however_witnesses_follow_each_other_init_is_left_once_and_no_dispute_is_lost(
-    heard: list[tuple[Reading, Witness, int]],
+    heard: list[tuple[Reading[Status], Witness, int]],
 ) -> None:
     table = Table(order())
     seen = [table.row]
@@ -211,7 +213,7 @@ def test_however_witnesses_follow_each_other_init_is_left_once_and_no_dispute_is
         patch.setattr(telemetry, "count", Mock())
         for reading, witness, age in heard:
             stale = seen[max(0, len(seen) - 1 - age)]
-            settle(table, stale, reading, witness, NOW + timedelta(seconds=len(seen)))  # type: ignore[arg-type]
+            settle(table, stale, reading, witness, NOW + timedelta(seconds=len(seen)))
             seen.append(table.row)
     statuses = [row.status for row in seen]
     assert statuses == sorted(statuses, key=lambda status: status is not Status.INIT)

@@ -10,11 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from tests.kit.template import FUNCTIONS, PACKAGE, RESOURCES, ROOT, TEMPLATE
+from tests.kit import ROOT
+from tests.kit.template import FUNCTIONS, PACKAGE, RESOURCES, TEMPLATE
 
 
 @pytest.fixture(scope="module")
-def zipped(tmp_path_factory):
+def zipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notify function's folder as its build leaves it, in a checkout that has been used."""
     checkout = tmp_path_factory.mktemp("checkout")
     for folder in ("functions", "layers/autodebit"):
@@ -32,31 +33,31 @@ def zipped(tmp_path_factory):
     return artifacts
 
 
-def test_the_package_and_the_functions_own_files_are_in_its_zip(zipped):
+def test_the_package_and_the_functions_own_files_are_in_its_zip(zipped: Path) -> None:
     modules = {path.relative_to(zipped) for path in zipped.rglob("*.py")}
 
     package = {Path("autodebit") / path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
     assert modules == package | {Path("app.py")}
 
 
-def test_each_module_has_bytecode_that_is_used_unchecked(zipped):
+def test_each_module_has_bytecode_that_is_used_unchecked(zipped: Path) -> None:
     for module in zipped.rglob("*.py"):
         bytecode = Path(importlib.util.cache_from_source(str(module)))
         flags = int.from_bytes(bytecode.read_bytes()[4:8], "little")
         assert flags == 0b01, f"{bytecode} is checked against its source"  # PEP 552: hash-based, not checked
 
 
-def test_bytecode_of_another_time_stays_out_of_the_zip(zipped):
+def test_bytecode_of_another_time_stays_out_of_the_zip(zipped: Path) -> None:
     stems = {path.stem for path in zipped.rglob("*.py")}
 
     assert {path.name.partition(".")[0] for path in zipped.rglob("*.pyc")} == stems
 
 
-def test_bytecode_is_the_same_wherever_it_was_built(zipped):
+def test_bytecode_is_the_same_wherever_it_was_built(zipped: Path) -> None:
     assert not [path for path in zipped.rglob("*.pyc") if str(zipped).encode() in path.read_bytes()]
 
 
-def test_every_function_is_built_with_the_package():
+def test_every_function_is_built_with_the_package() -> None:
     for name in FUNCTIONS:
         metadata = RESOURCES[name]["Metadata"]
         assert (metadata["BuildMethod"], metadata["ContextPath"]) == ("makefile", "functions"), name
@@ -74,7 +75,7 @@ def merge() -> ModuleType:
 
 
 @pytest.fixture
-def machines(tmp_path):
+def machines(tmp_path: Path) -> list[Path]:
     """The same package for two machines: one compiled module named for its machine, one not."""
     for machine in ("aarch64", "x86_64"):
         package = tmp_path / machine / "package"
@@ -85,7 +86,9 @@ def machines(tmp_path):
     return [tmp_path / "aarch64", tmp_path / "x86_64"]
 
 
-def test_compiled_modules_of_both_machines_stand_side_by_side(merge, machines, tmp_path):
+def test_compiled_modules_of_both_machines_stand_side_by_side(
+    merge: ModuleType, machines: list[Path], tmp_path: Path
+) -> None:
     site = tmp_path / "site"
 
     merge.merge(site, machines)
@@ -98,14 +101,18 @@ def test_compiled_modules_of_both_machines_stand_side_by_side(merge, machines, t
     }
 
 
-def test_packages_that_differ_in_more_than_compiled_modules_are_not_merged(merge, machines, tmp_path):
+def test_packages_that_differ_in_more_than_compiled_modules_are_not_merged(
+    merge: ModuleType, machines: list[Path], tmp_path: Path
+) -> None:
     (machines[1] / "package" / "__init__.py").write_text("import for_this_machine_only")
 
     with pytest.raises(SystemExit, match="not only compiled modules differ"):
         merge.merge(tmp_path / "site", machines)
 
 
-def test_a_compiled_library_that_is_no_module_is_not_merged(merge, machines, tmp_path):
+def test_a_compiled_library_that_is_no_module_is_not_merged(
+    merge: ModuleType, machines: list[Path], tmp_path: Path
+) -> None:
     (machines[0] / "package" / "libffi-1a2b.so.8").write_text("of aarch64")
 
     with pytest.raises(SystemExit, match="libffi"):

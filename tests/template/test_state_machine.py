@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from autodebit.polling import DEFAULT_SCHEDULE, next_wait, parse_schedule
 
-from tests.kit.template import FUNCTIONS, RESOURCES, ROOT, STATE_MACHINE, TEMPLATE, actions, calls, statements
+from tests.kit import ROOT
+from tests.kit.template import FUNCTIONS, RESOURCES, STATE_MACHINE, TEMPLATE, actions, calls, statements
 
 STATES: dict[str, Any] = STATE_MACHINE["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]

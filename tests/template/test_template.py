@@ -10,6 +10,7 @@ import yaml
 from autodebit.payment.order_table import OrderItem, WatchedOrders
 from autodebit.polling import parse_schedule
 
+from tests.kit import ROOT
 from tests.kit.template import (
     ALARMS,
     FUNCTIONS,
@@ -17,7 +18,6 @@ from tests.kit.template import (
     PACKAGE,
     RESOURCES,
     ROLES,
-    ROOT,
     TEMPLATE,
     actions,
     environment_read,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.kit import books
-from tests.kit.stacks import ROOT, Deployment, stack
+from local import stack
+from tests.kit import ROOT, books
+from tests.kit.stacks import Deployment
 
 Json = dict[str, Any]
 

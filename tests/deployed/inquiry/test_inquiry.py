@@ -27,7 +27,7 @@ def tolerance(wait_s: float) -> float:
 def started_at(deployment: Deployment, payment_request_id: str) -> float:
     execution = deployment.seen.execution(payment_request_id)
     assert execution
-    return execution["startDate"].timestamp()
+    return float(execution["startDate"].timestamp())
 
 
 @pytest.mark.fault("F16")

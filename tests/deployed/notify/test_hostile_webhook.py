@@ -9,6 +9,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from tests.kit.faults import GET_SECRET
 from tests.kit.forger import Forger
 from tests.kit.log_lines import FORGED, what_is_wrong
 from tests.kit.observe import Line
-from tests.kit.raw_http import chunked, exchange
+from tests.kit.raw_http import Header, chunked, exchange
 from tests.kit.stacks import Deployment
 from tests.kit.waiting import at_once, eventually
 
@@ -164,9 +165,14 @@ SIGNED_UNREADABLE: dict[str, Write] = {
     ),
 }
 
+
+def _about(payment_request_id: str, f: Forger) -> bytes:
+    return f.signed(f.success(paymentRequestId=payment_request_id))
+
+
 # Signed by Alipay, about no order of ours: 404. Their ids are log lines, metrics and orders to a terminal.
 SIGNED_STRANGERS: dict[str, Write] = {
-    name: lambda f, text=text: f.signed(f.success(paymentRequestId=text))
+    name: partial(_about, text)
     for name, text in {
         "an id with a log line": f'\n{{"message":"payment settled","{FORGED}":1}}',
         "an id with a metric": f'"}}\n{{"_aws":{{"CloudWatchMetrics":[]}},"{FORGED}":[1]}}',
@@ -332,7 +338,9 @@ def test_the_same_pen_settles_an_order_with_a_genuine_message(fast: Deployment) 
 def test_no_line_in_the_logs_is_written_by_an_attacker(
     fast: Deployment, forger: Forger, answered: list[int], lines_before: int, record_property: Any
 ) -> None:
-    spoken = [(name, f'"}}{{"_aws":{{}},"{FORGED}":1}}') for name in ("User-Agent", "X-Amzn-Trace-Id", "Via")]
+    spoken: list[Header] = [
+        (name, f'"}}{{"_aws":{{}},"{FORGED}":1}}') for name in ("User-Agent", "X-Amzn-Trace-Id", "Via")
+    ]
     forgeries = [
         forger.request(f"algorithm={FORGED},keyVersion={FORGED},signature={FORGED}", more=spoken),
         forger.request(forger.header(b"x"), client_id=f'{FORGED}"}}', more=spoken),
@@ -368,7 +376,7 @@ def calls_explained(fast: Deployment, forger: Forger) -> bool:
     """Whether Alipay heard of the order by its pay and by the inquiries that its row counts, and by nothing else."""
     row = fast.seen.row(forger.payment_request_id)
     assert row
-    return len(fast.alipay.calls(forger.payment_request_id)) == 1 + row["inquiries"]
+    return len(fast.alipay.calls(forger.payment_request_id)) == 1 + int(row["inquiries"])
 
 
 def test_a_flood_of_forgeries_costs_one_secret_read_a_minute_and_no_other_call(

@@ -1,5 +1,6 @@
 """POST /notifications/payment: what is acknowledged, what is refused, and what one notification does."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -148,7 +149,7 @@ def test_a_notification_about_another_amount_is_answered_409_and_pays_nothing(fa
     assert row["status"] == "INIT"
     assert len(row["contradictions"]) == 1
     for metric in ("Contradiction", "NotificationRefused"):
-        eventually(lambda name=metric: fast.seen.metric(name, payment_request_id) == 1, f"{metric} is counted")
+        alarms.counted(fast, metric, payment_request_id, 1)
 
 
 def test_another_amount_is_answered_409_for_a_final_order_too(fast: Deployment) -> None:
@@ -222,14 +223,12 @@ def test_contradictory_notifications_and_an_inquiry_settle_each_of_100_orders_on
         eventually(
             lambda: (fast.alipay.payment(payment_request_id) or {})["calls"]["inquiry"], "an inquiry at Alipay", 20
         )
-        messages = [{"resultStatus": "S"}, {"resultStatus": "F", "resultCode": "RISK_REJECT"}] * 4
-        sent = at_once(
-            [lambda message=message: fast.alipay.notify(payment_request_id, **message) for message in messages]
-        )
+        messages: list[Json] = [{"resultStatus": "S"}, {"resultStatus": "F", "resultCode": "RISK_REJECT"}] * 4
+        sent = at_once([partial(fast.alipay.notify, payment_request_id, **message) for message in messages])
         assert [one["body"] for one in sent] == [ACKNOWLEDGEMENT] * 8
         return payment_request_id
 
-    ids = at_once([lambda number=number: race(number) for number in range(100)], workers=4)
+    ids = at_once([partial(race, number) for number in range(100)], workers=4)
     winners: dict[str, int] = {}
     for payment_request_id in ids:
         row = fast.seen.settled(payment_request_id)
@@ -239,10 +238,9 @@ def test_contradictory_notifications_and_an_inquiry_settle_each_of_100_orders_on
         winners[winner] = winners.get(winner, 0) + 1
         assert row["contradictions"], "one half of the notifications said otherwise"
     print(f"  settled by {winners}")
-    for payment_request_id in ids:
-        eventually(
-            lambda key=payment_request_id: len(fast.seen.settlements(key)) == 1,
-            f"one settling line for {payment_request_id}",
-            show=lambda key=payment_request_id: (fast.seen.versions(key), fast.seen.lines(payment_request_id=key)),
-        )
+    eventually(
+        lambda: [len(fast.seen.settlements(key)) for key in ids] == [1] * len(ids),
+        "one settling line for each",
+        show=lambda: {key: fast.seen.lines(payment_request_id=key) for key in ids},
+    )
     assert len(winners) > 1, f"nothing raced: {winners}"

@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -10,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.kit import books
+from tests.kit import ROOT, books
 from tests.kit.merchant import Answer, new_id, payment
-from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit.stacks import Deployment, deployed
 from tests.kit.waiting import at_once, eventually
 
 Json = dict[str, Any]
@@ -46,7 +48,7 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
         fast.polling_at(SCALE),
     ):
         at_once([lambda: fast.functions.invoke("Inquiry", look)] * 8)
-        answers = at_once([lambda key=key: fast.merchant.pay(payment(key)) for key in ids], 16)
+        answers = at_once([partial(fast.merchant.pay, payment(key)) for key in ids], 16)
         assert {answer.status for answer in answers} == {202}
         with fast.alipay.dark():
             dark_at = time.time()
@@ -87,7 +89,8 @@ def test_an_emulator_killed_amid_the_load_loses_no_order(record_property: Callab
         answered: dict[str, Answer] = {}
 
         def pay(key: str) -> Answer:
-            answered[key] = answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", 60, every_s=0.2)
+            answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", 60, every_s=0.2)
+            answered[key] = answer
             return answer
 
         def kill() -> tuple[Deployment, dict[str, Answer]]:
@@ -96,7 +99,10 @@ def test_an_emulator_killed_amid_the_load_loses_no_order(record_property: Callab
             before.kill_emulator()
             return before.restart_emulator(), final
 
-        (after, final), *_ = at_once([kill, *(lambda key=key: pay(key) for key in ids)], 9)  # type: ignore[misc]
+        with ThreadPoolExecutor(1) as killer:
+            killed = killer.submit(kill)
+            at_once([partial(pay, key) for key in ids], 8)
+            after, final = killed.result()
         assert final
         still_init = after.seen.open_rows()
         print(f"  {len(answered)} payments, {len(final)} final when it was killed, {len(still_init)} INIT afterwards")

@@ -123,7 +123,7 @@ def test_a_gateway_with_a_certificate_nobody_vouches_for_is_sent_nothing(fast: D
     with fast.another_alipay("--tls-cert", str(certificate), "--tls-key", str(key)) as impostor:
         with fast.functions.configured("InitiatePay", ALIPAY_GATEWAY_URL=impostor.url):
             answer = fast.merchant.pay(request)
-        trusting = requests.get(f"{impostor.url}/_sim/requests", verify=certificate, timeout=5)
+        trusting = requests.get(f"{impostor.url}/_sim/requests", verify=str(certificate), timeout=5)
         assert trusting.json() == {"requests": []}
     assert answer.status == 503, answer
     alarms.counted(fast, "AnswerRefused", request["paymentRequestId"], 1)

@@ -158,20 +158,19 @@ def _order(**changes: Any) -> Json:
 
 def bad_requests() -> dict[str, tuple[Any, str]]:
     """Bodies that are refused, with the field at fault."""
-    amount = {"currency": "HKD", "value": "1990"}
+    amount: Json = {"currency": "HKD", "value": "1990"}
+    values: list[Any] = ["0", "01", "-1", "+1", "1.5", "1e3", " 1", "", "1" * 17, "１", 1990, None, True, [], "1990\n"]
+    ids: list[Any] = ["", "a" * 65, "a b", "a/b", "a.b", "é", 17, {}, "a\n"]
     fields: dict[str, tuple[Json, str]] = {
         **{
             f"amount {value!r}": ({"paymentAmount": amount | {"value": value}}, "paymentAmount.value")
-            for value in ("0", "01", "-1", "+1", "1.5", "1e3", " 1", "", "1" * 17, "１", 1990, None, True, [], "1990\n")
+            for value in values
         },
         **{
             f"currency {value!r}": ({"paymentAmount": amount | {"currency": value}}, "paymentAmount.currency")
             for value in ("HK", "HKDX", "hkd", "", 344, "ＨＫＤ")
         },
-        **{
-            f"id {value!r}": ({"paymentRequestId": value}, "paymentRequestId")
-            for value in ("", "a" * 65, "a b", "a/b", "a.b", "é", 17, {}, "a\n")
-        },
+        **{f"id {value!r}": ({"paymentRequestId": value}, "paymentRequestId") for value in ids},
         **{
             f"expiry {value!r}": ({"paymentExpiryTime": value}, "paymentExpiryTime")
             for value in (

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from botocore.exceptions import ClientError
 
-from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit import ROOT
+from tests.kit.stacks import Deployment, deployed
 from tests.kit.template import ROLES, actions
 from tests.proof.claims import Claim, report
 

@@ -14,7 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.kit.stacks import ROOT, Deployment, deployed
+from tests.kit import ROOT
+from tests.kit.stacks import Deployment, deployed
 from tests.proof.claims import Claim, none, report
 
 from .comparison import (
