@@ -71,9 +71,9 @@ def real_time() -> Iterator[RealTime]:
 def never_settled(fast: Deployment) -> str:
     """An order of which Alipay never knows the result; its last wait has begun."""
     warm_id, _ = fast.pay("warm", pay=["U"], result={"status": "SUCCESS"}, notify="lost")
-    fast.seen.settled(warm_id, 30)
+    fast.seen.settled(warm_id)
     payment_request_id, _ = fast.pay("never", **books.NEVER)
-    eventually(lambda: len(fast.alipay.calls(payment_request_id, "inquiryPayment")) >= 12, "12 inquiries", 20)
+    eventually(lambda: len(fast.alipay.calls(payment_request_id, "inquiryPayment")) >= 12, "12 inquiries")
     return payment_request_id
 
 
@@ -90,14 +90,14 @@ def _begin_early(request: pytest.FixtureRequest) -> None:
 def after_the_minute(request: pytest.FixtureRequest) -> None:
     """For tests that need both processors: the minute in which inquiries are timed has passed, if one is timed."""
     if any("real_time" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("real_time").minute.exception(120)
+        request.getfixturevalue("real_time").minute.exception()
 
 
 @pytest.fixture
 def everything(fast: Deployment, real_time: RealTime) -> list[Deployment]:
     """Both stacks, when all other tests are done."""
     for future in (real_time.broken, real_time.minute, real_time.crashes, real_time.slow):
-        future.exception(300)
+        future.exception()
     return [fast, real_time.deployment]
 
 

@@ -581,12 +581,14 @@ def test_a_refusal_by_dynamodb_is_a_fault_that_names_the_refusal_alone(
     assert said == code
 
 
-def test_a_table_that_hangs_is_a_fault_within_four_seconds(between: Callable[[Script], Peer]) -> None:
-    peer = between(lambda call: time.sleep(5))
+def test_a_table_that_hangs_is_a_fault_after_two_tries(between: Callable[[Script], Peer]) -> None:
+    """Within 4 s by its time limits, as the next test has it; here: long before DynamoDB's answer."""
+    answered_after_s = 60.0
+    peer = between(lambda call: call.pause(answered_after_s))
     begun = time.monotonic()
     with pytest.raises(TableFault, match=r"^UpdateError ReadTimeoutError$"):
         USES["settle"]()
-    assert 2 < time.monotonic() - begun < 4
+    assert 2 < time.monotonic() - begun < answered_after_s / 2
     assert len(peer.calls) == 2
 
 

@@ -58,7 +58,7 @@ def counted(deployment: Deployment, metric: str, payment_request_id: str = "", t
 
 def polling_failed(deployment: Deployment, payment_request_id: str, error: str, polling_round: int = 0) -> None:
     """The execution failed so, which Step Functions counts; an alarm listens to this state machine."""
-    execution = deployment.seen.ended(payment_request_id, polling_round, 90)
+    execution = deployment.seen.ended(payment_request_id, polling_round)
     assert (execution["status"], execution["error"]) == ("FAILED", error)
     machine = frozenset({("StateMachineArn", execution["stateMachineArn"])})
     assert ("AWS/States", "ExecutionsFailed", machine) in listened_to(deployment)

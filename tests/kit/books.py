@@ -1,10 +1,12 @@
 """What must be true of every order whatever went wrong: the merchant's books agree with Alipay's."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from .stacks import Deployment
+from .waiting import eventually
 
 Json = dict[str, Any]
 
@@ -93,6 +95,28 @@ def same_result(row: Json, payment: Json | None) -> None:
 def is_watched(row: Json) -> bool:
     """Whether the sweep, or an execution it knows of, looks at the order again, and the alarm counts it meanwhile."""
     return {"watchShard", "overdueAt", "attemptedAt"} <= row.keys()
+
+
+def counted_as_init_too_long(deployment: Deployment) -> set[str]:
+    """The ids of the orders that a run of the sweep counted as INIT for too long: as many as the table holds.
+
+    Looked at before and after that run, and again if an order came of age or was settled meanwhile.
+    """
+
+    def count() -> tuple[set[str], int] | None:
+        before = _init_too_long(deployment)
+        counted = deployment.functions.invoke("Sweep")["initTooLong"]
+        return (before, counted) if before == _init_too_long(deployment) else None
+
+    ids, counted = eventually(count, "nothing came of age or was settled during a run of the sweep")
+    assert counted == len(ids), ids
+    return ids
+
+
+def _init_too_long(deployment: Deployment) -> set[str]:
+    of_age = datetime.now(UTC) - timedelta(minutes=15)
+    rows = [row for row in deployment.seen.open_rows().values() if is_watched(row)]
+    return {row["paymentRequestId"] for row in rows if datetime.fromisoformat(row["attemptedAt"]) < of_age}
 
 
 def facts(deployment: Deployment) -> dict[str, Json]:

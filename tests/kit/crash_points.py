@@ -148,7 +148,7 @@ def count(here: Deployment, function: str, faults: Faults, scene: Scene) -> list
         faults.forget()
         with faults.injected({"op": "", "match": key, "times": -1, "name": key}):
             scene.trigger(key)
-            eventually(partial(scene.finished, key), f"{function}: {scene.name}", 60)
+            eventually(partial(scene.finished, key), f"{function}: {scene.name}")
             calls = [call for call in faults.calls() if call["rule"] == key or call["op"] in (GET_SECRET, QUERY)]
         if sum(not delivery["lost"] for delivery in here.alipay.notifications(key)) <= 1:
             break
@@ -196,9 +196,9 @@ def crash(here: Deployment, function: str, faults: Faults, scene: Scene, rule: J
     faults.add({name: key if value == "{key}" else value for name, value in rule.items()})
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(scene.trigger, key)
-        eventually(faults.holds, f"held at {where}", 60, show=lambda: answer.done() and answer.result())
+        eventually(faults.holds, f"held at {where}", show=lambda: answer.done() and answer.result())
         here.functions.kill(function)
         faults.clear()
         crashed = Crash(key, function, where, answer.result())
-    eventually(lambda: scene.over(key), f"{where}: over", 30)
+    eventually(lambda: scene.over(key), f"{where}: over")
     return crashed

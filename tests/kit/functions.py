@@ -39,7 +39,7 @@ class Functions:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # Not until then does the emulator see that nobody is there to take its next call.
-        eventually(lambda: all(_ended(pid) for pid in pids), f"the processes of {name} have ended", 5)
+        eventually(lambda: all(_ended(pid) for pid in pids), f"the processes of {name} have ended")
 
     def kill_one(self, name: str, chance: random.Random) -> bool:
         """SIGKILL one environment of the function; whether there was one."""

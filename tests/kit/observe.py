@@ -10,7 +10,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from .waiting import eventually
+from .waiting import GENEROUS_S, eventually
 
 Json = dict[str, Any]
 
@@ -85,7 +85,7 @@ class Observer:
         rows = [_plain(item) for page in pages for item in page["Items"]]
         return {row["paymentRequestId"]: row for row in rows}
 
-    def settled(self, payment_request_id: str, within_s: float = 10.0) -> Json:
+    def settled(self, payment_request_id: str, within_s: float = GENEROUS_S) -> Json:
         """The row once it has left INIT."""
         return eventually(
             lambda: self._final(payment_request_id),
@@ -149,7 +149,7 @@ class Observer:
             about = self._lines_of[payment_request_id] if payment_request_id else self._lines
             return [line for line in about if not message or line.fields.get("message") == message]
 
-    def awaited(self, message: str, payment_request_id: str, within_s: float = 10.0) -> Line:
+    def awaited(self, message: str, payment_request_id: str, within_s: float = GENEROUS_S) -> Line:
         """The first line with this message about the payment, once it is there."""
         return eventually(lambda: self.lines(message, payment_request_id), f"the line {message!r}", within_s)[0]
 
@@ -221,7 +221,7 @@ class Observer:
             return None
         return execution
 
-    def ended(self, payment_request_id: str, polling_round: int = 0, within_s: float = 10.0) -> Json:
+    def ended(self, payment_request_id: str, polling_round: int = 0, within_s: float = GENEROUS_S) -> Json:
         """The execution once it has ended."""
         return eventually(
             lambda: self._ended(payment_request_id, polling_round),

@@ -78,7 +78,7 @@ class RealTime:
         self.deployment.merchant.pay(payment(payment_request_id))
 
         def mend() -> None:
-            eventually(lambda: self._failed(payment_request_id), "the polling gave up", 90, every_s=0.5)
+            eventually(lambda: self._failed(payment_request_id), "the polling gave up", every_s=0.5)
             self.deployment.faults.clear()
 
         threading.Thread(target=mend, daemon=True).start()

@@ -5,9 +5,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+GENEROUS_S = 300.0
+"""How long a test waits for what must come: no claim about how long that takes, for only a failure gets there."""
+
 
 def eventually[Found](
-    look: Callable[[], Found | None], what: str, within_s: float = 10.0, *, every_s: float = 0.03, show: Any = None
+    look: Callable[[], Found | None],
+    what: str,
+    within_s: float = GENEROUS_S,
+    *,
+    every_s: float = 0.03,
+    show: Any = None,
 ) -> Found:
     """What `look` returns once it is true. `show`, called or as it is, completes the message."""
     deadline = time.monotonic() + within_s

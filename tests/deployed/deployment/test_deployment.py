@@ -50,10 +50,10 @@ def test_executions_outlive_a_deployment_by_their_old_definition_and_the_new_cod
         with fast.polling_at(1):
             new_id, _ = fast.pay("deployed", **books.NEVER)
             for payment_request_id in (old_id, new_id):
-                fast.seen.awaited("payment INIT as before", payment_request_id, 30)
+                fast.seen.awaited("payment INIT as before", payment_request_id)
                 books.comes_right(fast, payment_request_id)
         for payment_request_id, first in ((old_id, "Wait"), (new_id, "Rest")):
-            assert fast.seen.ended(payment_request_id, within_s=60)["status"] == "SUCCEEDED"
+            assert fast.seen.ended(payment_request_id)["status"] == "SUCCEEDED"
             assert states(fast, payment_request_id)[0] == first
     finally:
         fast.deploy()

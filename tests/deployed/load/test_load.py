@@ -52,9 +52,9 @@ def test_1000_payments_of_16_clients_all_end_as_alipays_ledger_says(fast: Deploy
     warming: tuple[Json, ...] = ({"pay": ["U"], **books.PAID_IN_SILENCE}, {})
     for plan in warming:
         warm_id, _ = fast.pay("warm-load", **plan)
-        fast.seen.settled(warm_id, 30)
+        fast.seen.settled(warm_id)
         fast.merchant.order(warm_id)
-    eventually(lambda: fast.alipay.notifications(warm_id), "a notification of the second", 30)
+    eventually(lambda: fast.alipay.notifications(warm_id), "a notification of the second")
     emulator = fast.functions.emulator_pid
     memory_before, disk_before = memory_mb(emulator), disk_mb(fast.directory)
 
@@ -66,7 +66,7 @@ def test_1000_payments_of_16_clients_all_end_as_alipays_ledger_says(fast: Deploy
     def still_init() -> set[str]:
         return fast.seen.still_init() & set(ids)
 
-    eventually(lambda: not still_init(), "all settled", 60, every_s=0.5, show=still_init)
+    eventually(lambda: not still_init(), "all settled", every_s=0.5, show=still_init)
     rows, ledger, versions = fast.seen.rows(), fast.alipay.payments(), fast.seen.all_versions()
     for key in ids:
         books.left_init_at_most_once(versions[key])

@@ -21,8 +21,8 @@ Json = dict[str, Any]
 
 ORDERS = 1000
 DARK_S = 600
-SCHEDULE = "300,600,600,3600"
-"""Without the first minute's short waits: the orders are open long enough to be many."""
+SCHEDULE = ",".join(["300", *["600"] * 60])
+"""Without the first minute's short waits: the orders are open long enough to be many, however slowly they come."""
 SCALE = 1 / 30
 
 PAYMENTS = 300
@@ -31,6 +31,12 @@ KINDS: dict[str, Json] = {
     "killed-inquired": {"pay": ["U"], "result": {"status": "SUCCESS", "after": 0.2}, "notify": "lost"},
     "killed-notified": {"pay": ["U"], "result": {"status": "SUCCESS", "after": 1}, "inquiry": ["U"]},
 }
+
+
+def inquired_in_the_dark(fast: Deployment, ids: list[str], dark_at: float) -> int:
+    """How many inquiries of these orders have come since then."""
+    inquired = fast.alipay.inquired()
+    return sum(at > dark_at for key in ids for at in inquired[key])
 
 
 @pytest.mark.fault("F38")
@@ -56,9 +62,12 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
                 fast.alipay.plan(key, **books.PAID_IN_SILENCE)
             assert fast.seen.still_init() >= set(ids)
             time.sleep(max(0.0, dark_at + DARK_S * SCALE - time.time()))
+            eventually(
+                lambda: inquired_in_the_dark(fast, ids, dark_at) > ORDERS / 2, "most have been inquired", every_s=2
+            )
             dark_until = time.time()
         light_at = time.time()
-        eventually(lambda: not fast.seen.still_init() & set(ids), "all settled", 3 * wait_s + 120, every_s=0.5)
+        eventually(lambda: not fast.seen.still_init() & set(ids), "all settled", every_s=0.5)
     rows, inquired = fast.seen.rows(), fast.alipay.inquired()
     gaps = [later - before for key in ids for before, later in pairwise(inquired[key])]
     print(
@@ -70,7 +79,6 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
     for key in ids:  # one may come in the moment between
         certainly, perhaps = (sum(at > since for at in inquired[key]) for since in (light_at, dark_until))
         assert certainly <= 1 <= perhaps, "the first inquiry after it settles"
-    assert sum(dark_at < at < light_at for key in ids for at in inquired[key]) > ORDERS / 2, "hardly any was dark"
     assert min(gaps) > 0.9 * wait_s
     record_property("ordersSettledAfterDark", f"{ORDERS}/{ORDERS}")
     record_property("shortestGapOfPlanned", f"{min(gaps) / wait_s:.3f}")
@@ -89,12 +97,12 @@ def test_an_emulator_killed_amid_the_load_loses_no_order(record_property: Callab
         answered: dict[str, Answer] = {}
 
         def pay(key: str) -> Answer:
-            answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", 60, every_s=0.2)
+            answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", every_s=0.2)
             answered[key] = answer
             return answer
 
         def kill() -> tuple[Deployment, dict[str, Answer]]:
-            eventually(lambda: len(answered) > PAYMENTS // 2, "half of the load", 60)
+            eventually(lambda: len(answered) > PAYMENTS // 2, "half of the load")
             final = {key: answer for key, answer in answered.items() if answer.status == 200}
             before.kill_emulator()
             return before.restart_emulator(), final
