@@ -49,7 +49,7 @@ class Table:
         )
         return Written(self.row, won=True)
 
-    def note_contradiction(self, order: Order, said: str, at: datetime) -> Written:
+    def note_contradiction(self, order: Order, said: str, at: datetime) -> Written[Order]:
         if self.faulty:
             raise TableFault("UpdateError ProvisionedThroughputExceededException")
         new = said not in self.row.contradictions

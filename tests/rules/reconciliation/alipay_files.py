@@ -101,7 +101,13 @@ def summary(edition: str, items: Iterable[Transaction], correction: str = "") ->
         lines = [(name, str(len(amounts)), sum(amounts, Decimal(0))) for name, amounts in types.items()]
         if correction:
             lines.append(("default", "", Decimal(correction)))
-        lines.append(("TOTAL", str(sum(len(amounts) for amounts in types.values())), sum(line[2] for line in lines)))
+        lines.append(
+            (
+                "TOTAL",
+                str(sum(len(amounts) for amounts in types.values())),
+                sum((line[2] for line in lines), Decimal(0)),
+            )
+        )
         for name, count, amount in lines:
             cells = {
                 "settlementBatchId": batch,
