@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound, TableFault
 from autodebit.payment.order import Order, Status, Witness, order_document
@@ -191,6 +192,7 @@ def test_a_result_is_stored_and_the_order_leaves_the_index(rows: Any, witness: W
         "status": "SUCCESS",
         "settledBy": witness.value,
         "settledAt": "2026-11-22T09:31:00.000Z",
+        "settledDay": "2026-11-22#18",
         "paymentId": PAYMENT_ID,
         "resultCode": "SUCCESS",
         "resultMessage": "success.",
@@ -643,3 +645,25 @@ def test_counting_stops_as_soon_as_there_are_enough_and_looks_at_the_latest_firs
     asked = [json.loads(call.body) for call in peer.calls]
     assert len(asked) == 19  # shards 00 to 18, where the order is
     assert {each["ScanIndexForward"] for each in asked} == {False}
+
+
+# --- The days ----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_with_a_result_is_found_by_its_day(rows: Any) -> None:
+    ids = many(40)
+    for payment_request_id in ids[:30]:
+        TABLE.settle(TABLE.get(payment_request_id), PAID, Witness.NOTIFY, LATER)
+    found = list(TABLE.settled_on("2026-11-22"))
+    assert sorted(each.payment_request_id for each in found) == ids[:30]
+    assert {(each.status, each.amount, each.payment_id) for each in found} == {
+        (Status.SUCCESS, Amount("HKD", "1990"), PAYMENT_ID)
+    }
+    assert list(TABLE.settled_on("2026-11-21")) == []
+
+
+def test_many_orders_are_read_at_once_and_those_that_are_not_there_are_left_out(rows: Any) -> None:
+    ids = many(120)
+    found = list(TABLE.get_many([*ids, "ord-of-nobody"]))
+    assert sorted(each.payment_request_id for each in found) == ids
+    assert TABLE.get(ids[7]) in found

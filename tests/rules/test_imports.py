@@ -52,7 +52,7 @@ OF_THE_WORLD = {
 
 NOT_PURE = {
     *("aws", "telemetry", "api", "webhook", "settle", "sweep", "polling_machine", "event_bus", "publish"),
-    *("rows.guard", "rows.table", "rows.told", "rows.watch"),
+    *("rows.days", "rows.guard", "rows.table", "rows.told", "rows.watch"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("payment.answers", "payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
     *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from autodebit.payment.order_table import OrderItem, WatchedOrders
+from autodebit.payment.order_table import OrderItem, SettledOrders, WatchedOrders
 from autodebit.polling import parse_schedule
 
 from tests.kit import ROOT
@@ -215,16 +215,19 @@ def test_the_table_has_the_keys_and_the_index_that_the_code_uses() -> None:
     properties = RESOURCES["OrderTable"]["Properties"]
     assert properties["KeySchema"] == [{"AttributeName": "paymentRequestId", "KeyType": "HASH"}]
     assert OrderItem._hash_keyname == "paymentRequestId"
-    (index,) = properties["GlobalSecondaryIndexes"]
-    meta = WatchedOrders.Meta
-    assert index["IndexName"] == meta.index_name
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["watchShard", "overdueAt"]
-    assert index["Projection"]["ProjectionType"] == meta.projection.projection_type
-    assert set(index["Projection"]["NonKeyAttributes"]) == set(meta.projection.non_key_attributes)
+    declared = {index["IndexName"]: index for index in properties["GlobalSecondaryIndexes"]}
+    used = (WatchedOrders, ["watchShard", "overdueAt"]), (SettledOrders, ["settledDay", "settledAt"])
+    assert set(declared) == {index.Meta.index_name for index, _ in used}
+    for index, keys in used:
+        meta = index.Meta
+        one = declared[meta.index_name]
+        assert [key["AttributeName"] for key in one["KeySchema"]] == keys
+        assert one["Projection"]["ProjectionType"] == meta.projection.projection_type
+        assert set(one["Projection"]["NonKeyAttributes"]) == set(meta.projection.non_key_attributes)
     (query,) = [s for s in statements("SweepRole") if "dynamodb:Query" in listed(s["Action"])]
-    assert query["Resource"] == {"Sub": f"${{OrderTable.Arn}}/index/{meta.index_name}"}
+    assert query["Resource"] == {"Sub": f"${{OrderTable.Arn}}/index/{WatchedOrders.Meta.index_name}"}
     defined = {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]}
-    assert defined == {"paymentRequestId", "watchShard", "overdueAt"}
+    assert defined == {"paymentRequestId", *(key for _, keys in used for key in keys)}
 
 
 # --- Alarms ------------------------------------------------------------------------------------------------------

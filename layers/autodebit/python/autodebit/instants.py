@@ -1,8 +1,17 @@
 """Instants as texts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 
 def utc_text(instant: datetime, timespec: str = "seconds") -> str:
     """An instant as `2026-11-22T09:30:00Z`; fixed width, so texts sort like instants."""
     return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+ALIPAY_DAY = timezone(timedelta(hours=8))
+"""Alipay's day is 00:00:00 to 23:59:59 UTC+8, wherever the merchant is."""
+
+
+def alipay_day(instant: datetime) -> str:
+    """The day (`2026-11-22`) that an aware instant falls on at Alipay. Raises OverflowError near the ends of time."""
+    return instant.astimezone(ALIPAY_DAY).date().isoformat()

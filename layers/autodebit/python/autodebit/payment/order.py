@@ -132,6 +132,16 @@ class Order:
         return paid != says_paid or (paid and both_known and self.payment_id != final.transaction_id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledOrder:
+    """What the index of days holds of an order that has its result."""
+
+    payment_request_id: str
+    status: Status
+    amount: Amount
+    payment_id: str | None
+
+
 def order_document(order: Order) -> dict[str, Any]:
     """The order as the API shows it; what is not known yet is left out."""
     document = {

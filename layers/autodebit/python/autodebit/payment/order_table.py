@@ -21,10 +21,11 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
 from autodebit.events import Told, shown_json
-from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order import Order, SettledOrder, Status, Witness
 from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
+from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written, change, create
 from autodebit.rows.table import Timeouts, stored_instant, table_faults
 from autodebit.rows.told import TellingItem, tell, told_in
@@ -40,6 +41,14 @@ class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
     class Meta:
         index_name = "watched"
         projection = IncludeProjection(["pollingRound", "attemptedAt"])
+
+
+class SettledOrders(DayIndex["OrderItem"]):  # type: ignore[no-untyped-call]
+    """Orders that have their result, by its day: what reconciliation needs of them."""
+
+    class Meta:
+        index_name = "settled"
+        projection = IncludeProjection(["status", "currency", "amountValue", "paymentId"])
 
 
 class OrderItem(TellingItem, Model):
@@ -72,6 +81,7 @@ class OrderItem(TellingItem, Model):
 
     settledBy = UnicodeAttribute(null=True)
     settledAt = UnicodeAttribute(null=True)
+    settledDay = UnicodeAttribute(null=True)
     settleToken = UnicodeAttribute(null=True)
     paymentId = UnicodeAttribute(null=True)
     resultCode = UnicodeAttribute(null=True)
@@ -81,6 +91,7 @@ class OrderItem(TellingItem, Model):
     contradictions = UnicodeSetAttribute(null=True)
 
     watched = WatchedOrders()
+    settled = SettledOrders()
 
 
 class OrderTable:
@@ -138,6 +149,7 @@ class OrderTable:
                 OrderItem.status.set(final.status.value),
                 OrderItem.settledBy.set(witness.value),
                 OrderItem.settledAt.set(stored_instant(at)),
+                OrderItem.settledDay.set(settled_day(order.payment_request_id, at, final.transaction_time)),
                 OrderItem.settleToken.set(token),
                 *tell(OrderItem, Told(TOLD[final.status], at)),
                 OrderItem.watchShard.remove(),
@@ -253,6 +265,22 @@ class OrderTable:
     def init_since(self, before: datetime, most: int) -> int:
         """How many orders were attempted before `before` and are INIT still; `most` at the most."""
         return watch.init_since(OrderItem.watched, before, most)
+
+    def settled_on(self, day: str) -> Iterator[SettledOrder]:
+        """The orders whose result is of this day (`2026-11-22`, UTC+8), as the index has them: eventually."""
+        for item in settled_on(OrderItem.settled, day):
+            yield SettledOrder(
+                payment_request_id=item.paymentRequestId,
+                status=Status(item.status),
+                amount=Amount(item.currency, item.amountValue),
+                payment_id=item.paymentId,
+            )
+
+    def get_many(self, payment_request_ids: Iterable[str]) -> Iterator[Order]:
+        """Those of these orders that there are, in no order (consistent reads, a hundred a call)."""
+        with table_faults():
+            for item in OrderItem.batch_get(payment_request_ids, consistent_read=True):
+                yield _order(item)
 
     def _change(
         self,

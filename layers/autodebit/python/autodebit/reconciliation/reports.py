@@ -11,11 +11,13 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple, NoReturn
+
+from autodebit.instants import alipay_day
 
 ENCODINGS = ("utf-8", "gbk")
 """What a file may be declared as. Nothing is guessed: bytes that do not fit the declaration refuse the file."""
@@ -24,9 +26,6 @@ LINE_BYTES_MAX = 1_000_000
 """A longer line is no line of a report: it would be held in memory as a whole."""
 
 END = "<END>"
-
-DAY_ZONE = timezone(timedelta(hours=8))
-"""Alipay's day is 00:00:00 to 23:59:59 UTC+8, wherever the merchant is."""
 
 DECIMALS = {
     **dict.fromkeys(("CLP", "JPY", "KRW", "VND"), 0),
@@ -166,7 +165,7 @@ def day_of(time: str) -> str:
     instant = datetime.fromisoformat(time)
     if instant.tzinfo is None:
         raise ValueError("a time without an offset")
-    return instant.astimezone(DAY_ZONE).date().isoformat()
+    return alipay_day(instant)
 
 
 _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,8})?")

@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from python_calamine import CalamineError, CalamineWorkbook
 
-from autodebit.reconciliation.reports import DAY_ZONE, Report, ReportRefused, Rows, read_rows
+from autodebit.instants import ALIPAY_DAY
+from autodebit.reconciliation.reports import Report, ReportRefused, Rows, read_rows
 
 UNPACKED_BYTES_MAX = 300_000_000
 """A workbook is read as a whole. Larger reports come as CSV, which is read line by line."""
@@ -77,7 +78,7 @@ def _text(number: int, cell: object) -> str:
     if isinstance(cell, str):
         return cell
     if isinstance(cell, datetime):
-        return cell.replace(tzinfo=DAY_ZONE).isoformat()
+        return cell.replace(tzinfo=ALIPAY_DAY).isoformat()
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, int | float) and not isinstance(cell, bool):
