@@ -18,9 +18,9 @@ def altered(directory: Path) -> Path:
     """What `sam build` made, with another first state in the polling and another line in the inquiry's log."""
     built = directory / "build"
     shutil.copytree(stack.BUILD, built)
-    inquiry = built / "InquiryFunction" / "app.py"
-    inquiry.write_text(inquiry.read_text().replace('"payment still INIT"', '"payment INIT as before"'))
-    shutil.rmtree(inquiry.parent / "__pycache__")  # it is used without a look at its source
+    inquire = built / "InquiryFunction" / "autodebit" / "payment" / "inquire.py"
+    inquire.write_text(inquire.read_text().replace('"payment still INIT"', '"payment INIT as before"'))
+    shutil.rmtree(inquire.parent / "__pycache__")  # it is used without a look at its source
     machine = json.loads((ROOT / "functions" / "polling.asl.json").read_text())
     machine["StartAt"] = "Rest"
     machine["States"]["Rest"] = machine["States"]["Wait"]
