@@ -417,6 +417,7 @@ class Authorizations:
         behaviour = agreement.next_behaviour("query")
         document = _tokens_document(behaviour, "", tokens)
         if document["result"]["resultStatus"] == "S":
+            del document["userLoginId"]
             # Its values are not documented: these are a guess, and nobody should decide by them.
             document["tokenStatusType"] = "ACTIVE" if self._lives(tokens) else "INACTIVE"
         return Reply(behaviour, document, agreement.name)

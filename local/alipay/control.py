@@ -74,6 +74,11 @@ class Control:
             "reset": self._reset,
         }
 
+    @property
+    def routes(self) -> list[str]:
+        """Every route, as docs/simulator.md writes it."""
+        return [*(f"GET /_sim/{name}" for name in self._views), *(f"POST /_sim/{name}" for name in self._commands)]
+
     def view(self, path: str, query: Mapping[str, str]) -> Json:
         """What GET shows at this path below /_sim/. Raises `NotFound`."""
         what, _, key = path.partition("/")

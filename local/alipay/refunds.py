@@ -93,8 +93,6 @@ class Refund(Subject[RefundPlan]):
     def facts(self, status: str) -> Json:
         """What answers and notifications say about it besides its result."""
         facts: Json = {"refundRequestId": self.refund_request_id, "refundId": self.refund_id}
-        if self.payment is not None:
-            facts["paymentId"] = self.payment.payment_id
         facts["refundAmount"] = dict(self.amount)
         if status == "SUCCESS":
             facts["refundTime"] = iso_of_epoch(self.refunded_at or self.accepted_at or 0.0)
@@ -112,7 +110,6 @@ class Refund(Subject[RefundPlan]):
             "refundStatus": refund_status,
             **self.facts(refund_status),
         }
-        document.pop("paymentId", None)  # not one of its documented fields
         if "amount" in message:
             document["refundAmount"] = message["amount"]
         return document
@@ -352,6 +349,7 @@ def _refund_document(refund: Refund, behaviour: Behaviour, refusal: str = "") ->
     document: Json = {"result": result(status, code)}
     if status == "S":
         document |= refund.facts("SUCCESS")
+        document["paymentId"] = refund.payment.payment_id if refund.payment else ""
     return bent(document, behaviour)
 
 

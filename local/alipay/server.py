@@ -192,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
             posted = self.command == "POST"
             self._json(200, alipay.control.command(path, given) if posted else alipay.control.view(path, query))
         except NotFound:
-            self._json(404, {"error": "not found"})
+            self._json(404, {"error": "not found", "routes": alipay.control.routes})
         except NotPossible as refused:
             self._json(409, {"error": str(refused)})
         except (AttributeError, KeyError, TypeError, ValueError, PlanUnknown) as error:

@@ -1,4 +1,4 @@
-"""The simulated Alipay's control API, which `local/alipay/server.py` describes."""
+"""The simulated Alipay's control API, which docs/simulator.md describes."""
 
 import threading
 from collections import defaultdict
