@@ -55,12 +55,12 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One order: `plan` tells the simulated Alipay what to do with it (grammar: local/alipay/server.py)."""
+    """One order: `plan` names what the simulated Alipay does with it (docs/simulator.md)."""
 
     name: str
     sentence: str
     payment_request_id: str
-    plan: Json
+    plan: str
     expected: Expectation
     requests: int = 1
     starts_after_s: float = 0.0
@@ -71,65 +71,56 @@ SCENARIOS = (
         "paid at once",
         "Alipay's answer to pay is the result; the notification after it changes nothing.",
         "demo-paid",
-        {"pay": "S", "notify": {"delay": 3}},
+        "paid",
         Expectation("SUCCESS", "pay", debits=1, answers=(200,), notifications=(200,)),
     ),
     Scenario(
         "declined",
         "The buyer's balance is not enough.",
         "demo-declined",
-        {"pay": "F:USER_BALANCE_NOT_ENOUGH", "notify": {"delay": 3}},
+        "declined",
         Expectation("FAIL", "pay", debits=0, answers=(200,), notifications=(200,)),
     ),
     Scenario(
         "unknown, then notified",
         "Neither pay nor an inquiry has a result yet; the notification brings it.",
         "demo-notified",
-        {"pay": "U", "inquiry": "U:UNKNOWN_EXCEPTION", "result": {"status": "SUCCESS", "after": 4}},
+        "unknown-then-notified",
         Expectation("SUCCESS", "notify", debits=1, answers=(202,), notifications=(200,)),
     ),
     Scenario(
         "notifications lost",
         "The same, but no notification ever arrives: an inquiry finds the result.",
         "demo-lost",
-        {"pay": "U", "result": {"status": "SUCCESS", "after": 5}, "notify": "lost"},
+        "unknown-then-inquired",
         Expectation("SUCCESS", "inquiry", debits=1, answers=(202,)),
     ),
     Scenario(
         "connection cut",
         "Alipay debits the buyer, its answer is lost: the identical pay is sent again, one debit.",
         "demo-cut",
-        {"pay": ["reset-after", "normal"], "notify": {"delay": 5}},
+        "no-answer",
         Expectation("SUCCESS", "pay", debits=1, answers=(200,), notifications=(200,), pays=2),
     ),
     Scenario(
         "forged notification",
         "A success signed with a stranger's key is refused; an inquiry finds the failure.",
         "demo-forged",
-        {
-            "pay": "U",
-            "result": {"status": "FAIL", "code": "USER_BALANCE_NOT_ENOUGH", "after": 4},
-            "notify": {"first": "forged", "lost": True},
-        },
+        "forged",
         Expectation("FAIL", "inquiry", debits=0, answers=(202,), notifications=(401,)),
     ),
     Scenario(
         "contradicted later",
         "After the notification a second one, signed too, says the opposite: it changes nothing.",
         "demo-contradicted",
-        {
-            "pay": "U",
-            "inquiry": "U:UNKNOWN_EXCEPTION",
-            "result": {"status": "SUCCESS", "after": 1},
-            "notify": {"then": [{"resultStatus": "F", "resultCode": "PROCESS_FAIL", "delay": 4}]},
-        },
+        "contradicted",
         Expectation("SUCCESS", "notify", debits=1, answers=(202,), notifications=(200, 200), contradictions=1),
     ),
     Scenario(
         "16 identical requests",
         "All at the same moment: one pay, one debit.",
         "demo-sixteen",
-        {"pay": {"answer": "S", "delay": 1}, "notify": {"delay": 3}},
+        "slow",
         Expectation("SUCCESS", "pay", debits=1, answers=(200, 202), notifications=(200,)),
         requests=16,
         starts_after_s=5.0,  # sixteen functions starting at once take the machine from all others,
@@ -238,7 +229,7 @@ class Stack:
         rows = [{name: next(iter(value.values())) for name, value in item.items()} for item in items]
         return {row["paymentRequestId"]: row for row in rows}
 
-    def plan(self, payment_request_id: str, plan: Json) -> None:
+    def plan(self, payment_request_id: str, plan: str) -> None:
         body = {"paymentRequestId": payment_request_id, "plan": plan}
         self._session.post(f"{self._alipay_url}/_sim/plans", json=body, timeout=10).raise_for_status()
 

@@ -393,6 +393,7 @@ TOKEN_NOTE = """The token tells the simulated Alipay what to do; what follows th
   sim:no-answer:1                   paid, but the first answer is lost and pay is repeated
   sim:forged:1                      a forged success first, the true failure by inquiry
   sim:never:1                       no result, ever
+docs/simulator.md lists them all, and how agreements and refunds are planned.
 """
 
 

@@ -25,7 +25,7 @@ PAYMENTS: Mapping[str, Json] = {
         "notify": "lost",
     },
     # The notification waits, so that what repairs the lost answer is the repeated call.
-    "no-answer": {"pay": ["reset-after", "normal"], "notify": {"delay": 20}},
+    "no-answer": {"pay": ["reset-after", "normal"], "notify": {"delay": 5}},
     "forged": {
         "pay": ["U", "normal"],
         "result": {"status": "FAIL", "code": "USER_BALANCE_NOT_ENOUGH", "after": 4},

@@ -1,6 +1,6 @@
 """What goes wrong with one payment, drawn from the soak's seed and the payment's number alone.
 
-The words of the plans are the simulated Alipay's: `local/alipay/server.py` lists them.
+The words of the plans are the simulated Alipay's: docs/simulator.md lists them.
 """
 
 import random
