@@ -108,15 +108,27 @@ def _rules_ask_their_targets() -> None:
 
 
 def target_allows(target: Mapping[str, Any], rule_arn: str) -> bool:
-    """Whether a rule may deliver to this target."""
-    arn = target["Arn"]
-    service = parse_arn(arn).service
-    if service == "lambda":
-        return function_allows(arn, "events.amazonaws.com", rule_arn)
-    if service == "sqs":
-        return bool(sqs.queue_policy_allows(arn, "events.amazonaws.com", rule_arn, get_account_id()))
-    action = {"states": "states:StartExecution", "events": "events:PutEvents"}.get(service)
-    return action is None or role_allows(target.get("RoleArn", ""), action, arn)
+    """Whether a rule may deliver to this target.
+
+    A queue that has no policy may receive, unlike on AWS: it is what a test hangs on a bus to listen.
+    """
+    arn = parse_arn(target["Arn"])
+    match arn.service:
+        case "lambda":
+            return function_allows(target["Arn"], "events.amazonaws.com", rule_arn)
+        case "sqs":
+            policy, _ = sqs.queue_policy_for_arn(target["Arn"]) or ("", "")
+            own = get_account_id()
+            return not policy or sqs.queue_policy_allows(target["Arn"], "events.amazonaws.com", rule_arn, own)
+        case "states":
+            action = "states:StartExecution"
+        case "events" if arn.resource.startswith("api-destination/"):
+            action = "events:InvokeApiDestination"
+        case "events":
+            action = "events:PutEvents"
+        case _:
+            return True
+    return role_allows(target.get("RoleArn", ""), action, target["Arn"])
 
 
 def _keys_know_the_encryption_context() -> None:

@@ -257,6 +257,15 @@ def test_a_rule_delivers_to_a_queue_that_lets_it_and_else_to_the_dead_letters(
     assert delivered(stock) == (1, 0)
 
 
+def test_a_queue_without_a_policy_can_listen_to_a_bus(corrected: Emulator) -> None:
+    rule, (url, queue) = f"rule-{uuid4().hex[:8]}", corrected.queue()
+    events = corrected.aws("events")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "1", "Arn": queue}])
+    events.put_events(Entries=[{"Source": rule, "DetailType": "any", "Detail": "{}"}])
+    assert len(corrected.received(url)) == 1
+
+
 def test_a_rule_starts_a_machine_by_its_role(stock: Emulator, corrected: Emulator) -> None:
     def starts(emulator: Emulator, *statements: tuple[str, str]) -> int:
         machine, rule = emulator.machine({"End": {"Type": "Succeed"}}), f"rule-{uuid4().hex[:8]}"
