@@ -118,6 +118,7 @@ def up(choices: Choices) -> dict[str, Any]:
         "awsEndpointUrl": choices.endpoint,
         "region": REGION,
         "ordersTable": outputs["OrdersTable"],
+        "agreementsTable": outputs["AgreementsTable"],
         "pollingStateMachineArn": outputs["PollingStateMachineArn"],
         "stackName": STACK_NAME,
         "eventBus": outputs["EventBus"],

@@ -3,7 +3,8 @@
 import os
 import time
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.gateway import AlipayGateway
@@ -17,10 +18,25 @@ from autodebit.polling import parse_schedule
 from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger, metrics
 
+if TYPE_CHECKING:
+    from autodebit.agreement.debit import Debits
+
+
+@cache
+def debits() -> "Debits":
+    """Imported when a payment names an agreement: the cold start of all others does not pay for the vault."""
+    from autodebit.agreement.agreement_table import TABLE_NAME, AgreementTable
+    from autodebit.agreement.debit import Debits
+    from autodebit.agreement.vault import Kms, Opener
+
+    return Debits(AgreementTable(), Opener(Kms(os.environ["TOKEN_KEY"], TABLE_NAME), TABLE_NAME))
+
+
 initiator = Initiator(
     OrderTable(),
     AlipayGateway(os.environ["ALIPAY_GATEWAY_URL"], CredentialsStore(secret_reader(os.environ["CREDENTIALS_SECRET"]))),
     PollingMachine(os.environ["POLLING_STATE_MACHINE"], parse_schedule(os.environ["INQUIRY_SCHEDULE"])[0]),
+    debits,
 )
 
 

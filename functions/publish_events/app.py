@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from autodebit.agreement.agreement_table import agreement_in
 from autodebit.event_bus import DeadLetters, EventBus
 from autodebit.payment.order_table import order_in
 from autodebit.publish import MARGIN_MS, Publisher
@@ -11,7 +12,7 @@ from autodebit.telemetry import logger, metrics
 publisher = Publisher(
     EventBus(os.environ["EVENT_BUS"]),
     DeadLetters(os.environ["DEAD_LETTERS"]),
-    {"paymentRequestId": order_in},
+    {"paymentRequestId": order_in, "agreementId": agreement_in},
 )
 
 

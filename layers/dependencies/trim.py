@@ -10,6 +10,7 @@ from typing import Any
 SERVICES = {
     "dynamodb": "dynamodb",
     "events": "events",
+    "kms": "kms",
     "secretsmanager": "secretsmanager",
     "sqs": "sqs",
     "stepfunctions": "states",

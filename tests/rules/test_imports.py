@@ -28,8 +28,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settle": ("errors", "telemetry", "alipay", "rows"),
     "sweep": (*EDGE, *LOOKS, "rows", "payment.order_table", "agreement.agreement_table", "refund.refund_table"),
     # The capabilities
-    "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.vault"),
+    "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.agreement", "agreement.debit"),
     "agreement": (*EDGE, *LOOKS, "alipay", "rows", "agreement"),
+    "agreement.vault": ("errors", "aws", "alipay"),
     "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.order", "payment.order_table"),
     "reconciliation": (
         *EDGE,
@@ -54,6 +55,8 @@ NOT_PURE = {
     *("aws", "telemetry", "api", "webhook", "settle", "sweep", "polling_machine", "event_bus", "publish"),
     *("rows.days", "rows.guard", "rows.table", "rows.told", "rows.watch"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
+    *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
+    *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.sealing", "agreement.vault"),
     *("payment.answers", "payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
     *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),
 }

@@ -3,3 +3,4 @@
 import os
 
 os.environ.setdefault("ORDERS_TABLE", "orders")
+os.environ.setdefault("AGREEMENTS_TABLE", "agreements")

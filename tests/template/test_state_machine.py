@@ -9,10 +9,11 @@ import pytest
 from autodebit.polling import DEFAULT_SCHEDULE, next_wait, parse_schedule
 
 from tests.kit import ROOT
-from tests.kit.template import FUNCTIONS, RESOURCES, STATE_MACHINE, TEMPLATE, actions, calls, statements
+from tests.kit.template import FUNCTIONS, RESOURCES, STATE_MACHINE, TEMPLATE, calls, of_type, statements
 
 STATES: dict[str, Any] = STATE_MACHINE["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+MACHINES = of_type("AWS::Serverless::StateMachine")
 SCHEDULE = parse_schedule(TEMPLATE["Parameters"]["InquirySchedule"]["Default"])
 
 
@@ -102,11 +103,21 @@ def test_the_definition_has_no_placeholder_that_the_template_does_not_fill() -> 
     assert not re.findall(r"arn:aws:", text), "other partitions have other ARNs"
 
 
-def test_the_state_machine_may_call_the_inquiry_and_no_other_function() -> None:
-    assert "lambda:InvokeFunction" in actions("PollingRole")
-    (invoke,) = [s for s in statements("PollingRole") if s["Action"] == "lambda:InvokeFunction"]
-    assert invoke["Resource"] == {"GetAtt": "InquiryFunction.Arn"}
-    assert RESOURCES["PollingStateMachine"]["Properties"]["Role"] == {"GetAtt": "PollingRole.Arn"}
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_state_machine_may_call_the_function_it_looks_with_and_no_other(machine: str) -> None:
+    properties = MACHINES[machine]
+    role = properties["Role"]["GetAtt"].removesuffix(".Arn")
+    (invoke,) = [s for s in statements(role) if s["Action"] == "lambda:InvokeFunction"]
+    assert invoke["Resource"] == properties["DefinitionSubstitutions"]["InquiryFunction"]
+
+
+def test_all_that_is_polled_is_polled_by_one_definition() -> None:
+    looks_with = {name: one["DefinitionSubstitutions"]["InquiryFunction"]["GetAtt"] for name, one in MACHINES.items()}
+    assert looks_with == {
+        "PollingStateMachine": "InquiryFunction.Arn",
+        "AgreementStateMachine": "ApplyTokenFunction.Arn",
+    }
+    assert {one["DefinitionUri"] for one in MACHINES.values()} == {"functions/polling.asl.json"}
 
 
 def test_the_state_machine_lasts_longer_than_a_day_and_logs_no_messages() -> None:
@@ -116,20 +127,20 @@ def test_the_state_machine_lasts_longer_than_a_day_and_logs_no_messages() -> Non
     assert "TimeoutSeconds" not in STATE_MACHINE or STATE_MACHINE["TimeoutSeconds"] > 2 * sum(SCHEDULE)
 
 
-def test_the_states_read_what_the_function_and_the_starter_write() -> None:
+@pytest.mark.parametrize(("function", "key"), [("inquiry", "paymentRequestId"), ("apply_token", "agreementId")])
+def test_the_states_read_what_the_function_and_the_starter_write(function: str, key: str) -> None:
     read = set(re.findall(r"\$states\.input\.(\w+)", str(STATES)))
     assert read == {"waitSeconds", "status"}
-    inquiry = ast.parse((ROOT / "functions" / "inquiry" / "app.py").read_text("utf-8"))
+    inquiry = ast.parse((ROOT / "functions" / function / "app.py").read_text("utf-8"))
     machine = ROOT / "layers" / "autodebit" / "python" / "autodebit" / "polling_machine.py"
     (start,) = [node for node in ast.walk(ast.parse(machine.read_text("utf-8"))) if isinstance(node, ast.Dict)][:1]
-    started = {ast.literal_eval(key) for key in start.keys if key}
-    assert started == {"paymentRequestId", "inquiry", "waitSeconds"}
+    assert [ast.unparse(name) for name in start.keys if name] == ["self.key", "'inquiry'", "'waitSeconds'"]
     taken = {
         ast.literal_eval(node.slice)
         for node in ast.walk(inquiry)
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "event"
     }
-    assert taken == {"paymentRequestId", "inquiry"}
+    assert taken == {key, "inquiry"}
     assert not list(calls(inquiry, "sleep"))
 
 

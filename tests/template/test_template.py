@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from autodebit.agreement.agreement_table import AgreementItem, DueAgreements, WatchedAgreements
 from autodebit.payment.order_table import OrderItem, SettledOrders, WatchedOrders
 from autodebit.polling import parse_schedule
 
@@ -43,23 +44,26 @@ def matches(parameter: str, value: str) -> bool:
 UNCHECKED: list[dict[str, Any]] = json.loads((ROOT / "tests/proof/least_privilege/unchecked.json").read_text("utf-8"))
 """What the emulator does not check: `python -m tests.proof.least_privilege` shows that all others are needed."""
 
-WITHOUT_A_RESOURCE = {action for entry in UNCHECKED for action in entry["actions"] if entry["roles"] == ["PollingRole"]}
+MACHINES = of_type("AWS::Serverless::StateMachine")
+OF_MACHINES = {machine["Role"]["GetAtt"].removesuffix(".Arn") for machine in MACHINES.values()}
+WITHOUT_A_RESOURCE = {
+    action for entry in UNCHECKED for action in entry["actions"] if set(entry["roles"]) <= OF_MACHINES
+}
 
 
 @pytest.mark.parametrize("entry", UNCHECKED, ids=lambda entry: entry["page"].rpartition("/")[2])
 def test_what_the_emulator_does_not_check_is_allowed_as_aws_demands(entry: dict[str, Any]) -> None:
     assert entry["page"].startswith("https://docs.aws.amazon.com/")
     for role in entry["roles"]:
-        demanded = set(entry["actions"])
-        (statement,) = [s for s in statements(role) if demanded & set(listed(s["Action"]))]
-        assert set(listed(statement["Action"])) == demanded
-        assert statement["Resource"] == ("*" if role == "PollingRole" else {"Ref": "CredentialsKey"})
+        demanded, resource = set(entry["actions"]), "*" if role in OF_MACHINES else {"Ref": "CredentialsKey"}
+        allowed = [s for s in statements(role) if demanded & set(listed(s["Action"])) and s["Resource"] == resource]
+        assert [set(listed(statement["Action"])) for statement in allowed] == [demanded]
 
 
 def test_the_polling_is_traced_and_logged_as_its_role_allows() -> None:
-    (machine,) = of_type("AWS::Serverless::StateMachine").values()
-    assert machine["Tracing"] == {"Enabled": True}
-    assert machine["Logging"]["Level"] == "ERROR"
+    for machine in MACHINES.values():
+        assert machine["Tracing"] == {"Enabled": True}
+        assert machine["Logging"]["Level"] == "ERROR"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -86,21 +90,60 @@ def test_a_resource_is_a_wildcard_only_where_aws_knows_none(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_assumed_by_one_service_and_has_no_managed_policies(role: str) -> None:
     (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
-    service = "states" if role == "PollingRole" else "lambda"
+    service = "states" if role in OF_MACHINES else "lambda"
     assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
     assert "ManagedPolicyArns" not in ROLES[role]
 
 
-def test_only_initiate_pay_puts_items_and_nobody_deletes_them() -> None:
+def puts_into(table: str) -> set[str]:
+    """The roles that may put items into this table."""
+    return {
+        role
+        for role in ROLES
+        for statement in statements(role)
+        if "dynamodb:PutItem" in listed(statement["Action"]) and statement["Resource"] == {"GetAtt": f"{table}.Arn"}
+    }
+
+
+def test_only_who_makes_rows_puts_items_and_nobody_deletes_them() -> None:
     everything = {role: actions(role) for role in ROLES}
-    assert [role for role, allowed in everything.items() if "dynamodb:PutItem" in allowed] == ["InitiatePayRole"]
+    assert puts_into("OrderTable") == {"InitiatePayRole"}
+    # Who stores a token stores the way from the token to its agreement, too.
+    storing = {"NotifyAuthorizationRole", "ApplyTokenRole", "RefreshTokensRole"}
+    assert puts_into("AgreementTable") == {"LinkWalletRole", *storing}
+    assert {role for role, allowed in everything.items() if "dynamodb:PutItem" in allowed} == (
+        puts_into("OrderTable") | puts_into("AgreementTable")
+    )
     forbidden = {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:Scan", "dynamodb:DeleteTable"}
     assert not [role for role, allowed in everything.items() if forbidden & allowed]
     assert not [action for allowed in everything.values() for action in allowed if action.startswith("iam:")]
 
 
-def test_who_looks_orders_up_can_change_nothing() -> None:
-    assert actions("GetOrderRole") == {"dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents"}
+@pytest.mark.parametrize("role", ["GetOrderRole", "GetAgreementRole"])
+def test_who_looks_rows_up_can_change_nothing(role: str) -> None:
+    assert actions(role) == {"dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def test_only_who_must_opens_tokens() -> None:
+    """The webhook seals what it is told, and can open nothing."""
+    of_the_key = {
+        (role, action)
+        for role in ROLES
+        for statement in statements(role)
+        if statement["Resource"] == {"GetAtt": "TokenKey.Arn"}
+        for action in listed(statement["Action"])
+    }
+    opening = {(role, "kms:Decrypt") for role in ("InitiatePayRole", "ApplyTokenRole", "RefreshTokensRole")}
+    making = {(role, "kms:GenerateDataKey") for role in ("NotifyAuthorizationRole", "ApplyTokenRole")}
+    assert of_the_key == opening | making
+
+
+def test_the_keys_of_tokens_outlive_the_stack_and_only_policies_open_them() -> None:
+    for name in ("TokenKey", "TokenDigestKey"):
+        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+        (statement,) = RESOURCES[name]["Properties"]["KeyPolicy"]["Statement"]
+        assert statement["Principal"] == {"AWS": {"Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+    assert RESOURCES["TokenKey"]["Properties"]["EnableKeyRotation"] is True
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -110,9 +153,9 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("secretsmanager:GetSecretValue" in allowed) is ("alipay.secret" in source)
     assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
-    assert ("dynamodb:Query" in allowed) is (function == "SweepFunction")
+    assert ("dynamodb:Query" in allowed) is (function in ("SweepFunction", "RefreshTokensFunction"))
     publishes = "publish" in source
-    assert ("dynamodb:UpdateItem" in allowed) is (function != "GetOrderFunction" and not publishes)
+    assert ("dynamodb:UpdateItem" in allowed) is (not function.startswith("Get") and not publishes)
     # A refused condition is followed by a read.
     assert ("dynamodb:GetItem" in allowed) is not publishes
     for action in ("dynamodb:GetRecords", "events:PutEvents", "sqs:SendMessage"):
@@ -137,7 +180,7 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own() -> None:
 
 def test_every_log_group_forgets() -> None:
     groups = of_type("AWS::Logs::LogGroup")
-    assert len(groups) == len(FUNCTIONS) + 1
+    assert len(groups) == len(FUNCTIONS) + 1  # the state machines share one
     assert {properties["RetentionInDays"] for properties in groups.values()} <= {30, 60, 90, 120, 180, 365}
 
 
@@ -154,6 +197,9 @@ def test_a_function_ends_in_time(function: str) -> None:
     kinds = {event["Type"] for event in FUNCTIONS[function].get("Events", {}).values()}
     if "Api" in kinds:
         assert timeout_s <= 29, "API Gateway hangs up then"
+    if function == "RefreshTokensFunction":
+        assert timeout_s <= 900, "Lambda ends it then, and the next run begins after an hour"
+        return
     if "Schedule" in kinds:
         assert timeout_s < 60, "the next run begins then"
     assert 0 < timeout_s < 60
@@ -200,8 +246,9 @@ def test_every_module_of_the_shared_package_is_used() -> None:
 # --- The table ---------------------------------------------------------------------------------------------------
 
 
-def test_the_record_of_money_outlives_the_stack() -> None:
-    table = RESOURCES["OrderTable"]
+@pytest.mark.parametrize("name", ["OrderTable", "AgreementTable"])
+def test_what_cannot_be_had_again_outlives_the_stack(name: str) -> None:
+    table = RESOURCES[name]
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     properties = table["Properties"]
     assert properties["DeletionProtectionEnabled"] is True
@@ -211,23 +258,41 @@ def test_the_record_of_money_outlives_the_stack() -> None:
     assert "TimeToLiveSpecification" not in properties
 
 
-def test_the_table_has_the_keys_and_the_index_that_the_code_uses() -> None:
-    properties = RESOURCES["OrderTable"]["Properties"]
-    assert properties["KeySchema"] == [{"AttributeName": "paymentRequestId", "KeyType": "HASH"}]
-    assert OrderItem._hash_keyname == "paymentRequestId"
+WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
+
+
+@pytest.mark.parametrize(
+    ("table", "item", "used"),
+    [
+        ("OrderTable", OrderItem, [(WatchedOrders, WATCHED), (SettledOrders, ["settledDay", "settledAt"])]),
+        ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
+    ],
+)
+def test_a_table_has_the_key_and_the_indexes_that_the_code_uses(table: str, item: Any, used: list[Any]) -> None:
+    properties = RESOURCES[table]["Properties"]
+    key = item._hash_keyname
+    assert properties["KeySchema"] == [{"AttributeName": key, "KeyType": "HASH"}]
     declared = {index["IndexName"]: index for index in properties["GlobalSecondaryIndexes"]}
-    used = (WatchedOrders, ["watchShard", "overdueAt"]), (SettledOrders, ["settledDay", "settledAt"])
     assert set(declared) == {index.Meta.index_name for index, _ in used}
     for index, keys in used:
         meta = index.Meta
         one = declared[meta.index_name]
-        assert [key["AttributeName"] for key in one["KeySchema"]] == keys
+        assert [name["AttributeName"] for name in one["KeySchema"]] == keys
         assert one["Projection"]["ProjectionType"] == meta.projection.projection_type
-        assert set(one["Projection"]["NonKeyAttributes"]) == set(meta.projection.non_key_attributes)
-    (query,) = [s for s in statements("SweepRole") if "dynamodb:Query" in listed(s["Action"])]
-    assert query["Resource"] == {"Sub": f"${{OrderTable.Arn}}/index/{WatchedOrders.Meta.index_name}"}
+        assert set(one["Projection"].get("NonKeyAttributes", [])) == set(meta.projection.non_key_attributes or [])
     defined = {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]}
-    assert defined == {"paymentRequestId", *(key for _, keys in used for key in keys)}
+    assert defined == {key, *(name for _, keys in used for name in keys)}
+
+
+def test_who_looks_for_rows_looks_into_an_index() -> None:
+    asked = {
+        role: statement["Resource"]
+        for role in ROLES
+        for statement in statements(role)
+        if "dynamodb:Query" in listed(statement["Action"])
+    }
+    watched = [{"Sub": f"${{{table}.Arn}}/index/watched"} for table in ("OrderTable", "AgreementTable")]
+    assert asked == {"SweepRole": watched, "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"}}
 
 
 # --- Alarms ------------------------------------------------------------------------------------------------------
@@ -294,10 +359,14 @@ ROUTES = {
     ("/payments", "post"): "InitiatePayFunction",
     ("/payments/{paymentRequestId}", "get"): "GetOrderFunction",
     ("/notifications/payment", "post"): "NotifyFunction",
+    ("/agreements", "post"): "LinkWalletFunction",
+    ("/agreements/{agreementId}", "get"): "GetAgreementFunction",
+    ("/agreements/{agreementId}", "delete"): "UnlinkWalletFunction",
+    ("/notifications/authorization", "post"): "NotifyAuthorizationFunction",
 }
 
 
-def test_the_api_has_three_routes_and_no_other() -> None:
+def test_the_api_has_these_routes_and_no_other() -> None:
     paths = API["DefinitionBody"]["paths"]
     assert {(path, method) for path, methods in paths.items() for method in methods} == set(ROUTES)
 
@@ -312,7 +381,7 @@ def test_a_route_goes_to_its_function_which_it_may_call(path: str, method: str) 
     assert (event["Path"], event["Method"].lower(), event["RestApiId"]) == (path, method, {"Ref": "Api"})
 
 
-@pytest.mark.parametrize(("path", "method"), [route for route in ROUTES if route[0].startswith("/payments")])
+@pytest.mark.parametrize(("path", "method"), [route for route in ROUTES if not route[0].startswith("/notifications")])
 def test_a_merchant_signs_its_calls_unless_the_stack_is_local(path: str, method: str) -> None:
     security = API["DefinitionBody"]["paths"][path][method]["security"]
     assert security == {"If": ["MerchantsSign", [{"sigv4": []}], []]}
@@ -323,8 +392,9 @@ def test_a_merchant_signs_its_calls_unless_the_stack_is_local(path: str, method:
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
-def test_alipay_needs_nothing_but_its_signature_on_the_message() -> None:
-    assert API["DefinitionBody"]["paths"]["/notifications/payment"]["post"]["security"] == []
+@pytest.mark.parametrize("path", [path for path, _ in ROUTES if path.startswith("/notifications")])
+def test_alipay_needs_nothing_but_its_signature_on_the_message(path: str) -> None:
+    assert API["DefinitionBody"]["paths"][path]["post"]["security"] == []
 
 
 def test_every_route_is_throttled() -> None:

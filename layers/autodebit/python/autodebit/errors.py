@@ -4,15 +4,23 @@ AutodebitError
 ├── RequestInvalid            400  correct the named fields and send again
 ├── PaymentConflict           409  this paymentRequestId stands for another payment
 ├── OrderNotFound             404
+├── AgreementNotFound         404
+├── AgreementConflict         409  this agreementId stands for another request
+├── AgreementNotLinked        409  nothing was stored or sent: it cannot be debited
+├── AgreementNotRevocable     409  there is nothing to revoke yet, or ever
+├── ConsultRefused            502  Alipay refused to show a QR code: correct what resultCode names
+├── ConsultUnanswered         503  no QR code yet: send the same request again
 ├── NotificationRejected           the status of the refusal, and the resultCode that goes with it
 │   ├── SignatureInvalid      401  missing, garbled, of an unknown key, of another client: it fails closed
 │   ├── NotificationMalformed 400
 │   ├── UnknownOrder          404
+│   ├── UnknownAgreement      404
 │   └── AmountMismatch        409
 ├── GatewayError              a call to Alipay that brought no authentic answer
 │   ├── NotSent               503  no byte of the message left this machine: the same call may come again
 │   │   ├── CertificateRefused     what answers there does not prove to be the gateway
-│   │   └── CredentialsUnavailable the secret cannot be read, or does not hold usable keys
+│   │   ├── CredentialsUnavailable the secret cannot be read, or does not hold usable keys
+│   │   └── VaultUnavailable       a token cannot be sealed or opened now
 │   └── OutcomeUnknown             it may have left: nothing may be concluded
 │       └── AnswerRefused     something answered, but not provably Alipay
 ├── TableFault                     a write may have been applied or not: look at the row again
@@ -104,6 +112,65 @@ class OrderNotFound(AutodebitError):
     detail = "No payment was requested under this paymentRequestId."
 
 
+class AgreementNotFound(AutodebitError):
+    """No agreement has this agreementId, or this token."""
+
+    status = 404
+    title = "There is no such agreement"
+    detail = "No agreement was requested under this agreementId."
+
+
+class AgreementConflict(AutodebitError):
+    """This agreementId already stands for another request."""
+
+    status = 409
+    title = "This agreementId stands for another request"
+    detail = "The first request has another customerBelongsTo. Use a new agreementId."
+
+
+class AgreementNotLinked(AutodebitError):
+    """No payment can be made by this agreement."""
+
+    status = 409
+    title = "This agreement cannot be debited"
+    detail = "There is no such agreement, or it is not LINKED. Nothing was stored or sent. Look the agreement up."
+
+
+class AgreementNotRevocable(AutodebitError):
+    """Only an agreement that was linked can be revoked."""
+
+    status = 409
+    title = "There is nothing to revoke"
+    detail = "The agreement is AUTHORIZING or FAILED: no token of it is known here."
+
+
+class ConsultRefused(AutodebitError):
+    """Alipay answered consult with a signed F; `code` is its resultCode."""
+
+    status = 502
+    title = "Alipay refused to show a QR code"
+    detail = (
+        "resultCode says why: correct the request, the contract or the keys, and start again with a new agreementId. "
+        "https://docs.antom.com/ac/ams/authconsult explains the codes."
+    )
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"resultCode": self.code}
+
+
+class ConsultUnanswered(AutodebitError):
+    """No QR code was had yet."""
+
+    status = 503
+    title = "There is no QR code yet"
+    detail = "Alipay did not answer in time. Send the same request again, agreementId and all."
+
+
 class NotificationRejected(AutodebitError):
     """A notification that must not change anything. `result_code` is told to Alipay."""
 
@@ -129,6 +196,13 @@ class UnknownOrder(NotificationRejected):
 
     status = 404
     result_code = "ORDER_NOT_EXIST"
+
+
+class UnknownAgreement(NotificationRejected):
+    """Authentic, but about an authState or a token that is not ours."""
+
+    status = 404
+    result_code = "AGREEMENT_NOT_EXIST"
 
 
 class AmountMismatch(NotificationRejected):
@@ -162,6 +236,10 @@ class CertificateRefused(NotSent):
 
 class CredentialsUnavailable(NotSent):
     """The secret cannot be read now, or what it holds cannot be used; the text never quotes it."""
+
+
+class VaultUnavailable(NotSent):
+    """KMS does not answer or refuses, or what is sealed does not belong here; the text never quotes it."""
 
 
 class OutcomeUnknown(GatewayError):

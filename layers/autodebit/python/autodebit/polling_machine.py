@@ -16,10 +16,11 @@ THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
 
 class PollingMachine:
-    """`first_wait_s` is the schedule's first wait."""
+    """`first_wait_s` is the schedule's first wait, `key` the name of what is polled in the machine's input."""
 
-    def __init__(self, state_machine_arn: str, first_wait_s: int) -> None:
+    def __init__(self, state_machine_arn: str, first_wait_s: int, key: str = "paymentRequestId") -> None:
         self._arn = state_machine_arn
+        self.key = key
         self.first_wait_s = first_wait_s
 
     @cached_property
@@ -37,7 +38,7 @@ class PollingMachine:
         """Have the order polled. True: it is, by this start or by an earlier one of the same round. False: the round's
         name is taken, by an execution that has ended or has an older schedule. Raises PollingFault.
         """
-        message = {"paymentRequestId": payment_request_id, "inquiry": 0, "waitSeconds": self.first_wait_s}
+        message = {self.key: payment_request_id, "inquiry": 0, "waitSeconds": self.first_wait_s}
         try:
             self._client.start_execution(
                 stateMachineArn=self._arn,

@@ -1,21 +1,23 @@
-"""The sweep: have every order polled that nobody looked at in time, and count the orders INIT for too long.
+"""The sweep: have every row looked at that nobody looked at in time, and count the orders INIT for too long.
 
-What a crash or a failed start left behind is found by `overdueAt` in the order table (`autodebit.polling` has the
+What a crash or a failed start left behind is found by `overdueAt` in its table (`autodebit.polling` has the
 promise, `autodebit.payment.initiate` the crash points).
 """
 
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from autodebit import telemetry
 from autodebit.errors import PollingFault, PollingThrottled, TableFault
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import INIT_ALARM_S, overdue_at
 from autodebit.polling_machine import PollingMachine
+from autodebit.rows.guard import Written
 from autodebit.rows.watch import WATCH_SHARDS, Overdue
 from autodebit.telemetry import logger
 
@@ -26,7 +28,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
 AT_ONCE = 16
-"""Orders that are handed over side by side; a start and its note take some 50 ms."""
+"""Rows that are handed over side by side; a start and its note take some 50 ms."""
 
 FAULTS_LOGGED_MAX = 10
 """Faults of one run that get a line of their own; all of them are counted."""
@@ -61,27 +63,35 @@ class Pace:
         self._per_s = min(self._most, self._per_s + 1)
 
 
-class Sweeper:
-    """Goes over the orders that are overdue. `first_wait_s` is the schedule's first wait."""
+class WatchedTable(Protocol):
+    """A table whose rows are watched while somebody has to look at them."""
 
-    def __init__(self, table: OrderTable, polling: PollingMachine, first_wait_s: int) -> None:
+    def overdue(self, now: datetime, shards: Iterable[int], /) -> Iterator[Overdue]: ...
+    def note_watched(self, overdue: Overdue, overdue_at: datetime, /) -> Written[Any]: ...
+    def start_round(self, overdue: Overdue, overdue_at: datetime, /) -> Written[Any]: ...
+
+
+class Sweeper:
+    """Goes over the rows of one table that are overdue. `taken_on` is the metric that counts them."""
+
+    def __init__(self, table: WatchedTable, polling: PollingMachine, taken_on: str) -> None:
         self._table = table
         self._polling = polling
-        self._first_wait_s = first_wait_s
+        self._taken_on = taken_on
 
     def take_on(self, now: datetime, more: Callable[[], bool]) -> int:
-        """How many overdue orders were given to the polling; it stops when `more` says so. Raises TableFault.
+        """How many overdue rows were given to the polling; it stops when `more` says so. Raises TableFault.
 
-        An order that cannot be given over is left to the next run.
+        A row that cannot be given over is left to the next run.
         """
-        run = _Run()
+        run = _Run(self._polling.key)
         shards = list(range(WATCH_SHARDS))
         random.shuffle(shards)  # no shard is always the last
         under_way: deque[tuple[Overdue, Future[None]]] = deque()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for overdue in self._table.overdue(now, shards):
                 if not more():
-                    logger.warning("sweep left orders to the next run", taken=run.taken)
+                    logger.warning("sweep left rows to the next run", taken=run.taken)
                     break
                 run.pace.wait()
                 under_way.append((overdue, pool.submit(self._have_polled, overdue, now)))
@@ -89,40 +99,41 @@ class Sweeper:
                     run.note(*under_way.popleft())
             while under_way:
                 run.note(*under_way.popleft())
-        telemetry.count("OrdersTakenOn", run.taken)
+        telemetry.count(self._taken_on, run.taken)
         return run.taken
 
-    def count_init_too_long(self, now: datetime) -> int:
-        """How many orders are INIT for more than INIT_ALARM_S, counted for the alarm too. Raises TableFault."""
-        too_long = self._table.init_since(now - timedelta(seconds=INIT_ALARM_S), COUNTED_MAX)
-        telemetry.count("OrdersInitTooLong", too_long)
-        if too_long:
-            logger.error("orders INIT for more than 15 minutes", orders=too_long)
-        return too_long
-
     def _have_polled(self, overdue: Overdue, now: datetime) -> None:
-        """See to it that an execution polls the order; one that has settled meanwhile ends it with its first look."""
-        payment_request_id, polling_round = overdue.key, overdue.polling_round
-        late_from = overdue_at(now, self._first_wait_s)
-        if self._polling.start(payment_request_id, polling_round) or self._polling.is_running(
-            payment_request_id, polling_round
-        ):
+        """See to it that an execution polls the row; one that has settled meanwhile ends it with its first look."""
+        key, polling_round = overdue.key, overdue.polling_round
+        late_from = overdue_at(now, self._polling.first_wait_s)
+        if self._polling.start(key, polling_round) or self._polling.is_running(key, polling_round):
             self._table.note_watched(overdue, late_from)
         elif self._table.start_round(overdue, late_from).won:
             # The round's execution ended before its schedule was spent, and its name is used up.
-            self._polling.start(payment_request_id, polling_round + 1)
+            self._polling.start(key, polling_round + 1)
+
+
+def count_init_too_long(table: OrderTable, now: datetime) -> int:
+    """How many orders are INIT for more than INIT_ALARM_S, counted for the alarm too. Raises TableFault."""
+    too_long = table.init_since(now - timedelta(seconds=INIT_ALARM_S), COUNTED_MAX)
+    telemetry.count("OrdersInitTooLong", too_long)
+    if too_long:
+        logger.error("orders INIT for more than 15 minutes", orders=too_long)
+    return too_long
 
 
 class _Run:
-    """What one run came to."""
+    """What one run came to. `key` names in the log what it takes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
+        self._key = key
         self.taken = 0
         self.pace = Pace(STARTS_PER_S)
         self._faults = 0
 
     def note(self, overdue: Overdue, handed_over: Future[None]) -> None:
-        """Wait for what becomes of one order, and count it."""
+        """Wait for what becomes of one row, and count it."""
+        keys: dict[str, Any] = {self._key: overdue.key}
         try:
             handed_over.result()
         except PollingThrottled:
@@ -132,8 +143,8 @@ class _Run:
             self._faults += 1
             telemetry.count("Fault")
             if self._faults <= FAULTS_LOGGED_MAX:
-                logger.error("polling not resumed", paymentRequestId=overdue.key, reason=str(error))
+                logger.error("polling not resumed", **keys, reason=str(error))
         else:
             self.taken += 1
             self.pace.started()
-            logger.warning("polling resumed", paymentRequestId=overdue.key)
+            logger.warning("polling resumed", **keys)

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+CORRUPTED = "\N{REPLACEMENT CHARACTER}".encode()
+"""What API Gateway puts where a body is not UTF-8; who means this character writes `\\ufffd`."""
+
 
 class JsonInvalid(ValueError):
     """Not one JSON object; the text says why and quotes nothing."""
@@ -30,6 +33,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JsonInvalid("must be a JSON object")
     return value
+
+
+def parse_request(body: bytes) -> dict[str, Any]:
+    """One JSON object from a merchant's request. Raises JsonInvalid, also for a body that lost characters."""
+    if CORRUPTED in body:
+        raise JsonInvalid("must be UTF-8 text")
+    return parse_object(body)
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -96,6 +96,18 @@ _ORDER = Fields(
     },
     required=True,
 )
+_BY_TOKEN = Fields(
+    {"paymentMethodType": required(64), "paymentMethodId": required(128), "extendInfo": Text(2048)}, required=True
+)
+_BY_AGREEMENT = Fields(
+    {
+        "paymentMethodType": Text(64),
+        "agreementId": Text(
+            64, True, re.compile(r"[A-Za-z0-9_-]{1,64}"), "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+        ),
+        "extendInfo": Text(2048),
+    }
+)
 PAY_REQUEST = Fields(
     {
         "paymentRequestId": Text(
@@ -105,10 +117,7 @@ PAY_REQUEST = Fields(
             rule="must be 1 to 64 characters of A-Z a-z 0-9 _ -",
         ),
         "paymentAmount": amount_fields(POSITIVE, required=True),
-        "paymentMethod": Fields(
-            {"paymentMethodType": required(64), "paymentMethodId": required(128), "extendInfo": Text(2048)},
-            required=True,
-        ),
+        "paymentMethod": _BY_TOKEN,
         "order": _ORDER,
         "settlementStrategy": Fields({"settlementCurrency": replace(CURRENCY, required=False)}),
         "paymentExpiryTime": EXPIRY_TIME,
@@ -121,18 +130,25 @@ PAY_REQUEST = Fields(
     }
 )
 
+PAY_BY_AGREEMENT = replace(PAY_REQUEST, fields={**PAY_REQUEST.fields, "paymentMethod": _BY_AGREEMENT})
+"""The same where an agreement is named: its wallet and its token are known here."""
+
 OWNED = ("productCode", "paymentNotifyUrl")
 """Fields of the pay API that the bundle fills in."""
 
 
 def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
     """Every fault of a pay request, each named by its field; an empty list if there is none."""
-    errors = check(PAY_REQUEST, request, OWNED)
+    method = request.get("paymentMethod")
+    by_agreement = isinstance(method, dict) and "agreementId" in method
+    errors = check(PAY_BY_AGREEMENT if by_agreement else PAY_REQUEST, request, OWNED)
+    if isinstance(method, dict) and by_agreement and "paymentMethodId" in method:
+        errors.append(FieldError("paymentMethod.paymentMethodId", "must be left out where agreementId is given"))
     if len(errors) < FIELD_ERRORS_MAX:
         named = {error.field for error in errors}
         at_fault = {field.partition(".")[0] for field in named}
         if not at_fault & {"paymentAmount", "paymentMethod"}:
-            amount, wallet = Amount.of(request["paymentAmount"]), request["paymentMethod"]["paymentMethodType"]
+            amount, wallet = Amount.of(request["paymentAmount"]), request["paymentMethod"].get("paymentMethodType", "")
             errors += multiple_fault(amount, "paymentAmount", wallet)
         if "paymentExpiryTime" not in named:  # a name that nobody knows may begin like it: paymentExpiryTime.x
             errors += calendar_fault(request.get("paymentExpiryTime"))

@@ -11,14 +11,17 @@ Where this process may die, and who then looks at the order (`overdueAt` in its 
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.masking import without_token
-from autodebit.alipay.reading import Reading, Undecided
+from autodebit.alipay.reading import Reading, Undecided, result_of
 from autodebit.errors import (
+    AgreementNotLinked,
     GatewayError,
     NotSent,
     OrderNotFound,
@@ -26,6 +29,7 @@ from autodebit.errors import (
     PollingFault,
     RequestInvalid,
     TableFault,
+    VaultUnavailable,
 )
 from autodebit.payment.identity import digest
 from autodebit.payment.order import Order, Status, Witness
@@ -36,6 +40,13 @@ from autodebit.polling import SENDING_S, overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.settle import settle
 from autodebit.telemetry import logger
+
+if TYPE_CHECKING:
+    from autodebit.agreement.agreement import Debit
+    from autodebit.agreement.debit import Debits
+
+DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105 - a result code, no token
+"""The agreement is over. https://docs.antom.com/ac/ams/payment_agreement"""
 
 PAY_CALLS_MAX = 3
 """Calls of pay in one POST."""
@@ -50,15 +61,20 @@ BUDGET_S = 25.0
 class Initiator:
     """Takes one payment as far as it goes within one POST."""
 
-    def __init__(self, table: OrderTable, gateway: AlipayGateway, polling: PollingMachine) -> None:
+    def __init__(
+        self, table: OrderTable, gateway: AlipayGateway, polling: PollingMachine, debits: "Callable[[], Debits]"
+    ) -> None:
+        """`debits` is called for a payment that names an agreement, and for no other."""
         self._table = table
         self._gateway = gateway
         self._polling = polling
+        self._debits = debits
 
     def initiate(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
         """The order as it stands when this POST can do no more for it. `deadline` is on time.monotonic's clock.
 
-        Raises RequestInvalid (a new payment whose expiry is out of its window), PaymentConflict and NotSent.
+        Raises RequestInvalid (a new payment whose expiry is out of its window, another wallet than the agreement's),
+        PaymentConflict, AgreementNotLinked and NotSent.
         """
         try:
             order = self._advance(request, notify_url, deadline)
@@ -74,7 +90,13 @@ class Initiator:
     def _advance(self, request: PayRequest, notify_url: str, deadline: float) -> Order:
         now = _now()
         attempt = uuid4().hex
-        call = request.pay_call(request.expiry_time(now), notify_url)
+        try:
+            debit = None if request.agreement_id is None else self._debits().of(request.agreement_id)
+        except (AgreementNotLinked, VaultUnavailable):
+            if (stored := self._stored(request)) is None:
+                raise
+            return stored
+        call = request.pay_call(request.expiry_time(now), notify_url, debit)
         order = self._create(request, call, attempt, now)
         if order.attempt == attempt:
             return self._send(order, call, deadline, first_call=True)
@@ -87,7 +109,17 @@ class Initiator:
                 raise RequestInvalid([request.expiry_fault])
             taken = self._table.take_over_never_sent(order, attempt, now, call.payment_expiry_time, call.sha256)
             return self._send(taken.row, call, deadline, first_call=True) if taken.won else taken.row
-        return self._repeat(order, request, notify_url, attempt, now, deadline)
+        return self._repeat(order, request, notify_url, debit, attempt, now, deadline)
+
+    def _stored(self, request: PayRequest) -> Order | None:
+        """The order of this payment where nothing can be sent for it; None if nothing of it ever left."""
+        try:
+            order = self._table.get(request.payment_request_id)
+        except OrderNotFound:
+            return None
+        if differing := request.differing(order.identity):
+            raise PaymentConflict(differing, order.status.value, decided=not order.is_init)
+        return None if order.is_init and order.never_sent else order
 
     def _create(self, request: PayRequest, call: PayCall, attempt: str, now: datetime) -> Order:
         """The order of this paymentRequestId: a new one, sent by this attempt, or the one that stands there."""
@@ -104,6 +136,7 @@ class Initiator:
                 amount=request.amount,
                 reference_order_id=request.reference_order_id,
                 merchant_account_id=request.merchant_account_id,
+                agreement_id=request.agreement_id,
                 created_at=now,
                 payment_expiry_time=call.payment_expiry_time,
                 identity=request.identity,
@@ -115,15 +148,23 @@ class Initiator:
         ).row
 
     def _repeat(
-        self, order: Order, request: PayRequest, notify_url: str, attempt: str, now: datetime, deadline: float
+        self,
+        order: Order,
+        request: PayRequest,
+        notify_url: str,
+        debit: "Debit | None",
+        attempt: str,
+        now: datetime,
+        deadline: float,
     ) -> Order:
         """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive.
 
-        One whose schedule is spent is polled once more instead.
+        One whose schedule is spent is polled once more instead. One whose token was refreshed since is left to
+        inquiry: other bytes would be another payment to Alipay.
         """
         if order.is_spent:
             return self._poll_again(order, now)
-        call = request.pay_call(order.payment_expiry_time, notify_url)
+        call = request.pay_call(order.payment_expiry_time, notify_url, debit)
         dead = (now - order.attempted_at).total_seconds() > SENDING_S
         if not dead or now >= order.expires_at or call.sha256 != order.pay_body_sha256:
             return order
@@ -163,6 +204,8 @@ class Initiator:
                     raise
                 first_call = False
                 continue
+            if call.debit is not None and result_of(answer) == ("F", DEAD_TOKEN):
+                self._note_dead(call.debit)
             if not isinstance(reading, Undecided):
                 return reading
             logger.info("pay left the payment open", said=reading.said)
@@ -171,6 +214,14 @@ class Initiator:
             first_call = False
             time.sleep(PAUSE_S)
         return Undecided("no answer to pay")
+
+    def _note_dead(self, debit: "Debit") -> None:
+        """End the agreement; if that fails, its next payment does it."""
+        try:
+            self._debits().note_dead(debit)
+        except TableFault as error:
+            logger.error("dead token not noted", reason=str(error))
+            telemetry.count("Fault")
 
     def _poll_again(self, order: Order, now: datetime) -> Order:
         """Start a new round for an order that nobody looks at any more."""

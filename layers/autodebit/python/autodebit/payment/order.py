@@ -42,6 +42,8 @@ class Order:
     reference_order_id: str
     merchant_account_id: str | None = None
     """Which of the merchant's accounts; inquiries name it as `pay` did."""
+    agreement_id: str | None = None
+    """The agreement that it was debited by, if it named one."""
     created_at: datetime
     payment_expiry_time: str
 

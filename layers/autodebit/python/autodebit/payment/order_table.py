@@ -63,6 +63,7 @@ class OrderItem(TellingItem, Model):
     amountValue = UnicodeAttribute()
     referenceOrderId = UnicodeAttribute()
     merchantAccountId = UnicodeAttribute(null=True)
+    agreementId = UnicodeAttribute(null=True)
     createdAt = UnicodeAttribute()
     paymentExpiryTime = UnicodeAttribute()
 
@@ -106,6 +107,7 @@ class OrderTable:
             amountValue=order.amount.value,
             referenceOrderId=order.reference_order_id,
             merchantAccountId=order.merchant_account_id,
+            agreementId=order.agreement_id,
             createdAt=stored_instant(order.created_at),
             paymentExpiryTime=order.payment_expiry_time,
             identity=order.identity,
@@ -314,6 +316,7 @@ def _order(item: OrderItem) -> Order:
         amount=Amount(item.currency, item.amountValue),
         reference_order_id=item.referenceOrderId,
         merchant_account_id=item.merchantAccountId,
+        agreement_id=item.agreementId,
         created_at=datetime.fromisoformat(item.createdAt),
         payment_expiry_time=item.paymentExpiryTime,
         identity=item.identity,

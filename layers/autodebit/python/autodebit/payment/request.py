@@ -6,20 +6,20 @@ https://docs.antom.com/ac/ams/payment_agreement
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.fields import FIELD_ERRORS_MAX
-from autodebit.alipay.strict_json import JsonInvalid, canonical, parse_object
+from autodebit.alipay.strict_json import JsonInvalid, canonical, parse_request
 from autodebit.errors import FieldError, RequestInvalid
 from autodebit.payment.expiry import default_expiry, window_fault
 from autodebit.payment.fields import check_pay_fields
 from autodebit.payment.identity import differing, identity
 
-PRODUCT_CODE = "AGREEMENT_PAYMENT"
+if TYPE_CHECKING:  # most payments bring their token: their cold start does not pay for the vault
+    from autodebit.agreement.agreement import Debit
 
-CORRUPTED = "\N{REPLACEMENT CHARACTER}".encode()
-"""What API Gateway puts where a body is not UTF-8; who means this character writes `\\ufffd`."""
+PRODUCT_CODE = "AGREEMENT_PAYMENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class PayCall:
     body: bytes = field(repr=False)
     access_token: str = field(repr=False)
     payment_expiry_time: str
+    debit: "Debit | None" = None
+    """Where the token comes from, if the payment names an agreement."""
 
     @property
     def sha256(self) -> str:
@@ -57,6 +59,11 @@ class PayRequest:
         return self.fields.get("merchantAccountId") or None
 
     @property
+    def agreement_id(self) -> str | None:
+        """The agreement to debit by; None for a payment that brings its own token."""
+        return self.fields["paymentMethod"].get("agreementId") or None
+
+    @property
     def amount(self) -> Amount:
         return Amount.of(self.fields["paymentAmount"])
 
@@ -74,22 +81,35 @@ class PayRequest:
         given = self.fields.get("paymentExpiryTime")
         return str(given) if given is not None else default_expiry(now)
 
-    def pay_call(self, payment_expiry_time: str, notify_url: str) -> PayCall:
-        """The call of `pay`; the same fields give the same bytes, in whatever order they came."""
+    def pay_call(self, payment_expiry_time: str, notify_url: str, debit: "Debit | None" = None) -> PayCall:
+        """The call of `pay`; the same fields give the same bytes, in whatever order they came. `debit` is what its
+        agreement is debited with. Raises RequestInvalid if that is of another wallet.
+        """
+        method = self.fields["paymentMethod"]
+        if debit is not None:
+            method = _by_agreement(method, debit)
         body = self.fields | {
+            "paymentMethod": method,
             "productCode": PRODUCT_CODE,
             "paymentExpiryTime": payment_expiry_time,
             "paymentNotifyUrl": notify_url,
         }
-        return PayCall(canonical(body), str(self.fields["paymentMethod"]["paymentMethodId"]), payment_expiry_time)
+        return PayCall(canonical(body), str(method["paymentMethodId"]), payment_expiry_time, debit)
+
+
+def _by_agreement(method: dict[str, Any], debit: "Debit") -> dict[str, Any]:
+    """The payment method with the agreement's wallet and token."""
+    wallet = method.get("paymentMethodType") or debit.customer_belongs_to
+    if wallet != debit.customer_belongs_to:
+        raise RequestInvalid([FieldError("paymentMethod.paymentMethodType", "must be the agreement's, or left out")])
+    kept = {name: value for name, value in method.items() if name != "agreementId"}
+    return kept | {"paymentMethodType": wallet, "paymentMethodId": debit.access_token}
 
 
 def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
     """The merchant's request, checked against PROTOCOL's field table. Raises RequestInvalid with every fault."""
     try:
-        if CORRUPTED in body:
-            raise JsonInvalid("must be UTF-8 text")
-        fields = parse_object(body)
+        fields = parse_request(body)
     except JsonInvalid as error:
         raise RequestInvalid([FieldError("body", str(error))]) from None
     errors = check_pay_fields(fields)

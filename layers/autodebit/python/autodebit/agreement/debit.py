@@ -1,0 +1,39 @@
+"""The token at the moment of pay, for a payment that names an agreement; and what a debit tells of the agreement."""
+
+from datetime import UTC, datetime
+
+from autodebit.agreement.agreement import Debit, Status, UnlinkedBy
+from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.transitions import Word
+from autodebit.agreement.vault import Opener
+from autodebit.errors import AgreementNotFound, AgreementNotLinked
+from autodebit.telemetry import logger
+
+
+class Debits:
+    """Opens tokens for payments."""
+
+    def __init__(self, table: AgreementTable, vault: Opener) -> None:
+        self._table = table
+        self._vault = vault
+
+    def of(self, agreement_id: str) -> Debit:
+        """What debits by this agreement now. Raises AgreementNotLinked, VaultUnavailable and TableFault."""
+        try:
+            agreement = self._table.get(agreement_id)
+        except AgreementNotFound:
+            raise AgreementNotLinked(agreement_id) from None
+        if not agreement.may_pay(datetime.now(UTC)):
+            raise AgreementNotLinked(agreement_id)
+        return Debit(agreement, self._vault.open(agreement.access_token or b"", agreement_id, "accessToken"))
+
+    def note_dead(self, debit: Debit) -> None:
+        """Alipay answered INVALID_ACCESS_TOKEN, signed: the agreement is over, unless it has a newer token since.
+
+        Raises TableFault.
+        """
+        agreement, used = debit.agreement, debit.agreement.access_token
+        while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == used:
+            by = UnlinkedBy.PAY if agreement.status is Status.LINKED else UnlinkedBy.MERCHANT
+            agreement = self._table.unlink(agreement, Word.PAY, by, datetime.now(UTC)).row
+        logger.warning("agreement's token is dead", agreementId=agreement.agreement_id, status=agreement.status.value)

@@ -1,0 +1,113 @@
+"""What an authentic answer says about an agreement. One reader for each call.
+
+They know no clock, no network and no table; whether an answer is authentic was decided before (`alipay.signature`).
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+
+from autodebit.agreement.agreement import QrCode
+from autodebit.alipay.reading import Undecided, result_of
+from autodebit.alipay.strict_json import text_at
+
+TOKEN_MAX = 128
+"""Characters of an authCode, an access token or a refresh token."""
+
+DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105 - a result code, no token
+"""The token is expired, revoked or unknown. https://docs.antom.com/ac/ams/authrevocation"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What debits the buyer, and what refreshes it. Times are aware UTC."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    user_login_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A signed F: the answer is no."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The authorization is over at Alipay; `code` is INVALID_ACCESS_TOKEN if it was before."""
+
+    code: str | None = None
+
+
+def read_consult(answer: dict[str, Any]) -> QrCode | Refused | Undecided:
+    """What the answer of `consult` says. https://docs.antom.com/ac/ams/authconsult"""
+    status, code = result_of(answer)
+    if status == "F":
+        return Refused(code)
+    if status != "S":
+        return Undecided(f"consult {status}/{code}")
+    form = answer.get("authCodeForm")
+    details = form.get("codeDetails") if isinstance(form, dict) else None
+    text = image_url = None
+    for detail in details if isinstance(details, list) else []:
+        kind, value = text_at(detail, "displayType"), text_at(detail, "codeValue")
+        if not value or len(value) > 2048 or text_at(detail, "codeValueType") == "BARCODE":
+            continue
+        if kind == "TEXT":
+            text = text or value
+        elif kind and kind.endswith("IMAGE"):
+            image_url = image_url or value
+    if text is None and image_url is None:
+        return Undecided("consult S without a QR code")
+    return QrCode(text, image_url)
+
+
+def read_tokens(answer: dict[str, Any]) -> Tokens | Refused | Undecided:
+    """What the answer of `applyToken` says. An S without a usable token links nothing.
+
+    https://docs.antom.com/ac/ams/accesstokenapp
+    """
+    status, code = result_of(answer)
+    if status == "F":
+        return Refused(code)
+    if status != "S":
+        return Undecided(f"applyToken {status}/{code}")
+    access_token, refresh_token = text_at(answer, "accessToken"), text_at(answer, "refreshToken")
+    if not is_token(access_token):
+        return Undecided("applyToken S without a usable accessToken")
+    return Tokens(
+        access_token,
+        refresh_token if is_token(refresh_token) else None,
+        _instant(text_at(answer, "accessTokenExpiryTime")),
+        (text_at(answer, "userLoginId") or "")[:64] or None,
+    )
+
+
+def read_revoke(answer: dict[str, Any]) -> Revoked | Undecided:
+    """What the answer of `revoke` says; another F than that of a dead token leaves it to the next try.
+
+    https://docs.antom.com/ac/ams/authrevocation
+    """
+    status, code = result_of(answer)
+    if status == "S":
+        return Revoked()
+    if (status, code) == ("F", DEAD_TOKEN):
+        return Revoked(code)
+    return Undecided(f"revoke {status}/{code}")
+
+
+def is_token(text: str | None) -> TypeGuard[str]:
+    """Whether this can be an authCode or a token."""
+    return text is not None and len(text.strip()) > 0 and len(text) <= TOKEN_MAX
+
+
+def _instant(text: str | None) -> datetime | None:
+    """The instant in a text with an offset; None for every other."""
+    try:
+        instant = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return instant.astimezone(UTC) if instant.tzinfo is not None else None

@@ -1,0 +1,142 @@
+"""See to the tokens that fall due: refresh them long before they end, tell the end of those that cannot be, note ends.
+
+One agreement after the other; each is a row of its own, so that a crash loses nothing but the one call under way. That
+call is repeated with the same refresh token by a later run, and the newest answer wins.
+
+https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from autodebit import telemetry
+from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
+from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.look import account_fields
+from autodebit.agreement.outcome import Refused, Tokens, read_tokens
+from autodebit.agreement.schedule import EXPIRING, REFRESH_AGAIN, Due, due, is_dead, refresh_at
+from autodebit.agreement.sealing import Sealer
+from autodebit.agreement.transitions import Word
+from autodebit.agreement.vault import TokenDigests, Vault
+from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
+from autodebit.alipay.strict_json import canonical
+from autodebit.errors import GatewayError, TableFault
+from autodebit.rows.watch import WATCH_SHARDS
+from autodebit.telemetry import logger
+
+FAULTS_MAX = 10
+"""Calls without an answer after which a run gives up: the next hour's does the rest."""
+
+MARGIN_MS = 20_000
+"""A run begins no more when its function has less time than this left: one call may take half of it."""
+
+
+class Refresher:
+    """Goes over the agreements about which something is to be done."""
+
+    def __init__(self, table: AgreementTable, gateway: AlipayGateway, vault: Vault, digests: TokenDigests) -> None:
+        self._table = table
+        self._gateway = gateway
+        self._vault = vault
+        self._sealer = Sealer(table, vault, digests)
+
+    def run(self, now: datetime, more: Callable[[], bool]) -> dict[Due, int]:
+        """How many agreements were seen to, by what was done; it stops when `more` says so. Raises TableFault."""
+        done = dict.fromkeys(Due, 0)
+        faults = 0
+        shards = list(range(WATCH_SHARDS))
+        random.shuffle(shards)  # no shard is always the last
+        for agreement_id in self._table.due_before(now, shards):
+            if faults == FAULTS_MAX or not more():
+                logger.warning("agreements left to the next run")
+                break
+            logger.append_keys(agreementId=agreement_id)
+            try:
+                done[self._see_to(agreement_id)] += 1
+            except (GatewayError, TableFault) as error:
+                faults += 1
+                telemetry.count("Fault")
+                logger.error("token not seen to", reason=str(error))
+        for what, number in done.items():
+            if what is not Due.NOTHING:
+                telemetry.count(f"Tokens{what.capitalize()}", number)
+        return done
+
+    def _see_to(self, agreement_id: str) -> Due:
+        """Do what is due about one agreement. Raises GatewayError, AgreementNotFound and TableFault."""
+        now = datetime.now(UTC)
+        agreement = self._table.get(agreement_id)
+        what = due(agreement, now)
+        if what is Due.REFRESH:
+            self._refresh(agreement, now)
+        elif what is Due.TELL and agreement.token_expires_at is not None:
+            self._table.note_expiring(agreement, now, agreement.token_expires_at)
+        elif what is Due.END:
+            self._table.unlink(agreement, Word.EXPIRY, UnlinkedBy.EXPIRY, agreement.token_expires_at or now)
+        return what
+
+    def _refresh(self, agreement: Agreement, now: datetime) -> None:
+        if not is_dead(agreement, now):
+            return
+        refresh_token = self._vault.open(agreement.refresh_token or b"", agreement.agreement_id, "refreshToken")
+        taken = self._table.take(agreement, uuid4().hex, now)
+        if not taken.won:
+            return
+        agreement = taken.row
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            answer = self._gateway.call("authorizations/applyToken", _refresh_body(agreement, refresh_token), deadline)
+        except GatewayError as error:
+            telemetry.call_failed("applyToken", error)
+            self._table.put_back(agreement, f"refresh: {error.reason}", unaccounted=0)
+            raise
+        reading = read_tokens(answer)
+        if isinstance(reading, Tokens):
+            self._keep(agreement, reading)
+        elif isinstance(reading, Refused):
+            self._note_refused(agreement, reading.code, now)
+        else:
+            logger.warning("refresh left open", said=reading.said)
+            self._table.put_back(agreement, reading.said, unaccounted=0)
+
+    def _keep(self, agreement: Agreement, tokens: Tokens) -> None:
+        """Put the new tokens in place of the old, also if the agreement is being revoked: then these are revoked."""
+        sealed = self._sealer.seal(agreement.agreement_id, tokens)
+        if tokens.refresh_token is None:  # the old one goes on being used
+            sealed = replace(sealed, refresh_token=agreement.refresh_token)
+        expires_at = tokens.expires_at or agreement.token_expires_at
+        if expires_at is not None:
+            due_at = refresh_at(agreement.agreement_id, expires_at)
+            if expires_at == agreement.token_expires_at:
+                due_at = max(due_at, datetime.now(UTC) + REFRESH_AGAIN)
+            sealed = replace(sealed, expires_at=expires_at, due_at=due_at)
+        old = agreement.access_token
+        while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == old:
+            linked = agreement.status is Status.LINKED
+            written = self._table.replace_tokens(agreement, sealed if linked else replace(sealed, due_at=None))
+            if written.won:
+                return
+            agreement = written.row
+
+    def _note_refused(self, agreement: Agreement, code: str, now: datetime) -> None:
+        telemetry.count("RefreshRefused")
+        logger.error("refresh refused", resultCode=code)
+        expires_at = agreement.token_expires_at
+        if expires_at is not None:
+            self._table.note_refresh_refused(agreement, code, max(now, expires_at - EXPIRING))
+
+
+def _refresh_body(agreement: Agreement, refresh_token: str) -> bytes:
+    """https://docs.antom.com/ac/ams/accesstokenapp"""
+    return canonical(
+        {
+            "grantType": "REFRESH_TOKEN",
+            "customerBelongsTo": agreement.customer_belongs_to,
+            "refreshToken": refresh_token,
+        }
+        | account_fields(agreement)
+    )

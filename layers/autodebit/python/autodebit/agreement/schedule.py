@@ -1,0 +1,109 @@
+"""When an agreement is looked at again: inside the minute of an authCode, and long before a token ends.
+
+Pure: the time is an argument.
+"""
+
+import zlib
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import ceil
+
+from autodebit.agreement.agreement import Agreement, Status
+
+EXCHANGE_S = 55
+"""The last call of applyToken begins within this time of the authCode's arrival: the code lives a minute.
+
+https://docs.antom.com/ac/scantopay/authorization
+"""
+
+EXCHANGE_WAITS = (1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5)
+"""Seconds after each look while the code is exchanged; the last look comes when EXCHANGE_S have passed."""
+
+EXCHANGE_GRACE_S = 5
+"""How late a look may be before the sweep takes the exchange over: it has no minute to lose."""
+
+CODE_LOOKS = 5
+"""Looks, a second apart, for an authCode that was announced: polling is started before the code is stored."""
+
+ATTEMPT_S = 20
+"""An attempt older than this is dead: no function that makes one runs longer."""
+
+REVOKE_AGAIN_S = 24 * 3600
+"""After a spent schedule a revocation is taken on again once a day, until Alipay answers."""
+
+REFRESH_LATEST = timedelta(days=11)
+"""A token is refreshed at the latest so long before it expires: Alipay asks for 10 days, a day is for failed tries.
+
+https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
+"""
+
+REFRESH_SPREAD = timedelta(days=20)
+"""Tokens that expire on one day are refreshed over so many."""
+
+EXPIRING = timedelta(days=30)
+"""So long before its end an agreement that cannot be refreshed is told."""
+
+REFRESH_AGAIN = timedelta(days=1)
+"""After a refresh that brought no later expiry."""
+
+
+class Due(StrEnum):
+    """What is to be done about a LINKED agreement."""
+
+    NOTHING = "nothing"
+    REFRESH = "refresh"
+    TELL = "tell"
+    END = "end"
+
+
+def next_exchange_wait(looks_made: int, received_at: datetime, now: datetime) -> int | None:
+    """Seconds until the next look at an agreement whose code is exchanged; None when the looks of a round are spent."""
+    left = EXCHANGE_S - (now - received_at).total_seconds()
+    if looks_made > len(EXCHANGE_WAITS):
+        return None
+    if looks_made == len(EXCHANGE_WAITS):
+        return max(1, ceil(left))
+    return max(1, min(EXCHANGE_WAITS[looks_made], ceil(left)))
+
+
+def exchange_is_over(received_at: datetime, now: datetime) -> bool:
+    """Whether it is too late to call applyToken with this code."""
+    return (now - received_at).total_seconds() >= EXCHANGE_S
+
+
+def exchange_overdue_at(now: datetime, wait_s: int) -> datetime:
+    """From when the look after a wait of `wait_s` counts as overdue."""
+    return now + timedelta(seconds=wait_s + EXCHANGE_GRACE_S)
+
+
+def is_dead(agreement: Agreement, now: datetime) -> bool:
+    """Whether no attempt to call Alipay about this agreement can be running."""
+    return agreement.attempt is None or (now - agreement.attempted_at).total_seconds() > ATTEMPT_S
+
+
+def due(agreement: Agreement, now: datetime) -> Due:
+    """What is to be done about it now."""
+    if agreement.status is not Status.LINKED or agreement.due_at is None or now < agreement.due_at:
+        return Due.NOTHING
+    if agreement.is_token_over(now):
+        return Due.END
+    if _is_refreshable(agreement):
+        return Due.REFRESH
+    return Due.NOTHING if agreement.expiring_told else Due.TELL
+
+
+def refresh_at(agreement_id: str, expires_at: datetime) -> datetime:
+    """When a token that has a refresh token is refreshed. Each agreement has its own share of the spread."""
+    share = zlib.crc32(agreement_id.encode()) / 2**32
+    return expires_at - REFRESH_LATEST - REFRESH_SPREAD * share
+
+
+def first_due_at(agreement_id: str, expires_at: datetime | None, *, refreshable: bool) -> datetime | None:
+    """When something is to be done about an agreement that was just linked or refreshed; None if its end is unknown."""
+    if expires_at is None:
+        return None
+    return refresh_at(agreement_id, expires_at) if refreshable else expires_at - EXPIRING
+
+
+def _is_refreshable(agreement: Agreement) -> bool:
+    return agreement.refresh_token is not None and agreement.refresh_refused is None

@@ -1,0 +1,27 @@
+"""Make tokens ready to be kept: the way back from a token to its agreement first, then the token, sealed."""
+
+from autodebit.agreement.agreement import SealedTokens
+from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.outcome import Tokens
+from autodebit.agreement.schedule import first_due_at
+from autodebit.agreement.vault import TokenDigests, Vault
+
+
+class Sealer:
+    """Seals what links an agreement."""
+
+    def __init__(self, table: AgreementTable, vault: Vault, digests: TokenDigests) -> None:
+        self._table = table
+        self._vault = vault
+        self._digests = digests
+
+    def seal(self, agreement_id: str, tokens: Tokens) -> SealedTokens:
+        """The tokens as the agreement's row keeps them. Raises VaultUnavailable and TableFault."""
+        self._table.note_token(self._digests.digest(tokens.access_token), agreement_id)
+        refresh = tokens.refresh_token
+        return SealedTokens(
+            access_token=self._vault.seal(tokens.access_token, agreement_id, "accessToken"),
+            refresh_token=None if refresh is None else self._vault.seal(refresh, agreement_id, "refreshToken"),
+            expires_at=tokens.expires_at,
+            due_at=first_due_at(agreement_id, tokens.expires_at, refreshable=refresh is not None),
+        )
