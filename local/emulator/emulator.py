@@ -34,10 +34,11 @@ def main() -> None:
     # Only now, for ministack reads its variables when it is imported.
     from ministack import app
 
-    from . import api_gateway, event_sources, lambda_functions, permissions, persistence, step_functions
+    from . import api_gateway, cloudformation, event_sources, lambda_functions, permissions, persistence, step_functions
 
     lambda_functions.correct(settings)
     api_gateway.correct()
+    cloudformation.correct()
     event_sources.correct()
     permissions.correct()
     step_functions.correct()
