@@ -4,7 +4,6 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import parse_schedule
 from autodebit.polling_machine import PollingMachine
@@ -12,16 +11,10 @@ from autodebit.sweep import MARGIN_MS, Sweeper, count_init_too_long
 from autodebit.telemetry import logger, metrics
 
 orders = OrderTable()
-sweepers = (
-    # An authCode has no minute to lose.
-    Sweeper(
-        AgreementTable(), PollingMachine(os.environ["AGREEMENT_STATE_MACHINE"], 0, "agreementId"), "AgreementsTakenOn"
-    ),
-    Sweeper(
-        orders,
-        PollingMachine(os.environ["POLLING_STATE_MACHINE"], parse_schedule(os.environ["INQUIRY_SCHEDULE"])[0]),
-        "OrdersTakenOn",
-    ),
+sweeper = Sweeper(
+    orders,
+    PollingMachine(os.environ["POLLING_STATE_MACHINE"], parse_schedule(os.environ["INQUIRY_SCHEDULE"])[0]),
+    "OrdersTakenOn",
 )
 
 
@@ -31,5 +24,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """What the run did. Raises TableFault; a run that made no count is a missing datapoint, which the alarm hears."""
     now = datetime.now(UTC)
     too_long = count_init_too_long(orders, now)
-    taken = sum(one.take_on(now, lambda: context.get_remaining_time_in_millis() > MARGIN_MS) for one in sweepers)
+    taken = sweeper.take_on(now, lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
     return {"taken": taken, "initTooLong": too_long}

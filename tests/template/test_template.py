@@ -153,7 +153,9 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("secretsmanager:GetSecretValue" in allowed) is ("alipay.secret" in source)
     assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
-    assert ("dynamodb:Query" in allowed) is (function in ("SweepFunction", "RefreshTokensFunction"))
+    assert ("dynamodb:Query" in allowed) is (
+        function in ("SweepFunction", "SweepAgreementsFunction", "RefreshTokensFunction")
+    )
     publishes = "publish" in source
     assert ("dynamodb:UpdateItem" in allowed) is (not function.startswith("Get") and not publishes)
     # A refused condition is followed by a read.
@@ -291,8 +293,11 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         for statement in statements(role)
         if "dynamodb:Query" in listed(statement["Action"])
     }
-    watched = [{"Sub": f"${{{table}.Arn}}/index/watched"} for table in ("OrderTable", "AgreementTable")]
-    assert asked == {"SweepRole": watched, "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"}}
+    assert asked == {
+        "SweepRole": {"Sub": "${OrderTable.Arn}/index/watched"},
+        "SweepAgreementsRole": {"Sub": "${AgreementTable.Arn}/index/watched"},
+        "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
+    }
 
 
 # --- Alarms ------------------------------------------------------------------------------------------------------
