@@ -143,16 +143,17 @@ class Authorizations:
         self._world = world
         self._clock = world.clock
         self._notifier = notifier
-        self.clear()
-
-    def clear(self) -> None:
-        for agreement in getattr(self, "_agreements", {}).values():
-            agreement.forgotten = True
         self._agreements: dict[str, Agreement] = {}
         self._by_qr_code: dict[str, Agreement] = {}
         self._by_code: dict[str, tuple[Agreement, AuthCode]] = {}
         self._by_access_token: dict[str, tuple[Agreement, Tokens]] = {}
         self._by_refresh_token: dict[str, tuple[Agreement, Tokens]] = {}
+
+    def clear(self) -> None:
+        for agreement in self._agreements.values():
+            agreement.forgotten = True
+        for index in (self._agreements, self._by_qr_code, self._by_code, self._by_access_token, self._by_refresh_token):
+            index.clear()
         self.plans.clear()
 
     # Looking them up
@@ -281,8 +282,7 @@ class Authorizations:
 
     def _announce(self, agreement: Agreement, announcement: Json) -> None:
         message = {name: value for name, value in announcement.items() if name != "after"}
-        delay_s = agreement.plan.notify.delay_s or 0.0
-        self._notifier.announce(agreement, message, float(announcement.get("after", delay_s)))
+        self._notifier.announce(agreement, message, announcement.get("after"))
 
     def _expire(self, agreement: Agreement, now: float) -> None:
         if agreement.tokens:

@@ -66,10 +66,12 @@ class Notifier:
         while True:
             self._work.get()()
 
-    def announce(self, subject: Subject[Any], message: Json, delay_s: float) -> None:
-        """Deliver this after so long, by the schedule and as well as the subject's plan allows."""
+    def announce(self, subject: Subject[Any], message: Json, delay_s: float | None = None) -> None:
+        """Deliver this by the schedule, as late and as well as the subject's plan says, unless `delay_s` says when."""
+        planned_s = subject.plan.notify.delay_s
+        first_s = next((given for given in (delay_s, planned_s) if given is not None), FIRST_DELAY_S)
         if subject.notify_url:
-            self._later(delay_s, subject, lambda: self._attempt(subject, message, 0))
+            self._later(first_s, subject, lambda: self._attempt(subject, message, 0))
 
     def extra(self, subject: Subject[Any], message: Json, delay_s: float = 0) -> None:
         """Send this once, outside the schedule."""

@@ -15,7 +15,7 @@ from local.alipay.answers import Reply, bent
 from local.alipay.authorizations import Authorizations
 from local.alipay.clock import ZONE, cancel_window_ends
 from local.alipay.ledger import digest
-from local.alipay.notifier import FIRST_DELAY_S, Notifier
+from local.alipay.notifier import Notifier
 from local.alipay.plans import CONFLICTS, FINAL, NORMAL, Behaviour, PaymentPlan, Plans, parse_payment_plan
 from local.alipay.rules import Refused, check_pay, check_payment_ids, expiry_of
 from local.alipay.wallets import wallet
@@ -316,9 +316,8 @@ class Payments:
             self._world.ledger.event("debited", payment.name, amount=payment.amount)
         self._world.ledger.event("concluded", payment.name, status=status, resultCode=code)
         if status != "CANCELLED":  # a cancelled payment has no notification
-            delay_s = payment.plan.notify.delay_s
             told = {"resultStatus": "S" if status == "SUCCESS" else "F", "resultCode": code}
-            self._notifier.announce(payment, told, FIRST_DELAY_S if delay_s is None else delay_s)
+            self._notifier.announce(payment, told)
 
     # inquiryPayment
 

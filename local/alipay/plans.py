@@ -249,6 +249,8 @@ def _buyer_plan(given: Any) -> BuyerPlan:
 
 def _announcement(given: Any) -> Json:
     message = {"authorizationNotifyType": given} if isinstance(given, str) else dict(given)
+    if "after" in message:
+        message["after"] = float(message["after"])
     _one_of(message.get("authorizationNotifyType"), "announces", ("AUTHCODE_CREATED", "TOKEN_CREATED"))
     return message
 

@@ -13,7 +13,7 @@ from typing import Any
 from local.alipay import presets
 from local.alipay.answers import Reply, bent
 from local.alipay.clock import ZONE
-from local.alipay.notifier import FIRST_DELAY_S, Notifier
+from local.alipay.notifier import Notifier
 from local.alipay.payments import Payment, Payments
 from local.alipay.plans import FINAL, NORMAL, Behaviour, Plans, RefundPlan, parse_refund_plan
 from local.alipay.rules import Refused, check_refund, check_refund_ids
@@ -276,9 +276,8 @@ class Refunds:
             self._payments.put_back(payment, refund.value)
         self._record(refund, "refundConcluded")
         if status == "SUCCESS" or refund.was_open:  # a refusal was answered, and is told nobody
-            delay_s = refund.plan.notify.delay_s
             told = {"resultStatus": "S" if status == "SUCCESS" else "F", "resultCode": code}
-            self._notifier.announce(refund, told, FIRST_DELAY_S if delay_s is None else delay_s)
+            self._notifier.announce(refund, told)
 
     def _record(self, refund: Refund, event: str) -> None:
         """Tell the ledger, and the payment's own list."""

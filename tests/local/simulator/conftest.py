@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .kit import PYTHON, ROOT, Merchant, Receiver, start
+from .kit import PYTHON, ROOT, GatewayClient, Receiver, start
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def merchant(keys: tuple[Path, Path]) -> Iterator[Merchant]:
+def merchant(keys: tuple[Path, Path]) -> Iterator[GatewayClient]:
     """One simulator for all tests of a module, with redeliveries a thousand times faster than documented."""
     process, url = start(keys[0], "--notify-scale", "0.001", "--ledger", str(keys[0].with_name("ledger.jsonl")))
-    yield Merchant(url, json.loads(keys[1].read_text()))
+    yield GatewayClient(url, json.loads(keys[1].read_text()))
     process.terminate()
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 0

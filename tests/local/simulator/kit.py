@@ -10,7 +10,6 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,7 +30,7 @@ TOKEN = "281011130000000000000000000000000000000000000000SAMPLE"
 numbers = itertools.count(1)
 
 
-class Merchant:
+class GatewayClient:
     """Signs calls to the simulator and verifies what it answers."""
 
     def __init__(self, url: str, secret: dict[str, Any]) -> None:
@@ -166,13 +165,6 @@ def api_path(api: str) -> str:
 
 def in_seconds(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-
-
-def until(found: Callable[[], bool], timeout_s: float = 8) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not found():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def outcome(answer: dict[str, Any]) -> tuple[str, str]:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from .kit import Merchant, Receiver, api_path, outcome, payment, rejection, until
+from tests.kit.waiting import eventually
+
+from .kit import GatewayClient, Receiver, api_path, outcome, payment, rejection
 
 DONE = ("S", "SUCCESS")
 YEAR_S = 365 * 86_400
@@ -39,7 +41,7 @@ def qr_code_of(answer: dict[str, Any]) -> str:
 class Shop:
     """A merchant that links wallets."""
 
-    def __init__(self, merchant: Merchant, receiver: Receiver) -> None:
+    def __init__(self, merchant: GatewayClient, receiver: Receiver) -> None:
         self.merchant, self.receiver = merchant, receiver
 
     def consult(self, plan: str = "waiting", **changed: Any) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class Shop:
         """What the notification said after the buyer approved."""
         shown, before = self.consult(plan, **changed), len(self.receiver.arrived)
         self.merchant.control("buyer", qrCode=shown["qrCode"], do="approve")
-        until(lambda: len(self.receiver.arrived) > before)
+        eventually(lambda: len(self.receiver.arrived) > before, "the notifications")
         told: dict[str, str] = self.receiver.bodies()[-1]
         return told
 
@@ -99,7 +101,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(merchant: Merchant, receiver: Receiver) -> Shop:
+def shop(merchant: GatewayClient, receiver: Receiver) -> Shop:
     return Shop(merchant, receiver)
 
 
@@ -142,11 +144,11 @@ def test_the_same_consult_again_shows_the_same_code_and_another_is_refused(shop:
         ({"extendInfo": "sim:aproved:1"}, "PARAM_ILLEGAL"),
     ],
 )
-def test_a_consult_that_is_wrong_is_refused(merchant: Merchant, changed: dict[str, Any], code: str) -> None:
+def test_a_consult_that_is_wrong_is_refused(merchant: GatewayClient, changed: dict[str, Any], code: str) -> None:
     assert outcome(merchant.answer("authorizations/consult", consulting() | changed)) == ("F", code)
 
 
-def test_an_unknown_plan_is_refused_by_its_name(merchant: Merchant) -> None:
+def test_an_unknown_plan_is_refused_by_its_name(merchant: GatewayClient) -> None:
     answer = merchant.answer("authorizations/consult", consulting("aproved"))
     assert "'aproved'" in answer["result"]["resultMessage"] and "approved" in answer["result"]["resultMessage"]
 
@@ -201,7 +203,7 @@ def test_a_qr_code_is_used_once(shop: Shop) -> None:
 
 def test_a_declined_qr_code_is_told_nobody(shop: Shop) -> None:
     shown = shop.consult("declined")
-    until(lambda: bool(shop.agreement(shown["authState"])["status"] == "DECLINED"))
+    eventually(lambda: bool(shop.agreement(shown["authState"])["status"] == "DECLINED"), "the status")
     assert shop.merchant.view(f"notifications?authState={shown['authState']}")["notifications"] == []
 
 
@@ -220,7 +222,7 @@ def test_a_qr_code_lives_for_15_minutes(shop: Shop, how: str) -> None:
 
 def test_a_buyer_may_approve_without_a_hand(shop: Shop) -> None:
     shop.consult("approved")
-    until(lambda: len(shop.receiver.arrived) == 1)
+    eventually(lambda: len(shop.receiver.arrived) == 1, "the notifications")
 
 
 def test_a_link_without_an_exchange(shop: Shop) -> None:
@@ -232,7 +234,7 @@ def test_a_link_without_an_exchange(shop: Shop) -> None:
 
 def test_code_and_token_of_one_consent_are_one_link(shop: Shop) -> None:
     told = shop.approve(shop.plan(announces=["TOKEN_CREATED", {"authorizationNotifyType": "AUTHCODE_CREATED"}]))
-    until(lambda: len(shop.receiver.arrived) == 2)
+    eventually(lambda: len(shop.receiver.arrived) == 2, "the notifications")
     by_kind = {body["authorizationNotifyType"]: body for body in shop.receiver.bodies()}
     answer = shop.exchange(by_kind["AUTHCODE_CREATED"]["authCode"])
     assert answer["accessToken"] == by_kind["TOKEN_CREATED"]["accessToken"]
@@ -241,7 +243,7 @@ def test_code_and_token_of_one_consent_are_one_link(shop: Shop) -> None:
 
 def test_sixteen_copies_at_once_and_a_forged_one_before(shop: Shop) -> None:
     shop.approve(shop.plan(notify={"times": 16, "first": "forged"}))
-    until(lambda: len(shop.receiver.arrived) == 17)
+    eventually(lambda: len(shop.receiver.arrived) == 17, "the notifications")
     genuine = [
         shop.merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in shop.receiver.arrived
     ]
@@ -252,7 +254,7 @@ def test_sixteen_copies_at_once_and_a_forged_one_before(shop: Shop) -> None:
 def test_a_notification_of_an_authorization_is_delivered_again(shop: Shop) -> None:
     shop.receiver.answers = [(500, b"")]
     told = shop.approve()
-    until(lambda: len(shop.receiver.arrived) == 2)
+    eventually(lambda: len(shop.receiver.arrived) == 2, "the notifications")
     assert shop.receiver.bodies()[1]["authCode"] == told["authCode"]
 
 
@@ -288,7 +290,7 @@ def test_a_code_belongs_to_its_wallet(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("request_", [{"grantType": "PASSWORD"}, {"grantType": "AUTHORIZATION_CODE"}])
-def test_an_exchange_needs_what_its_grant_type_says(merchant: Merchant, request_: dict[str, str]) -> None:
+def test_an_exchange_needs_what_its_grant_type_says(merchant: GatewayClient, request_: dict[str, str]) -> None:
     body = {"customerBelongsTo": "ALIPAY_HK"} | request_
     assert outcome(merchant.answer("authorizations/applyToken", body)) == ("F", "PARAM_ILLEGAL")
 
@@ -476,7 +478,7 @@ def test_a_revocation_may_be_lost_unknown_or_unsigned(shop: Shop) -> None:
 def test_a_revocation_may_be_told_too(shop: Shop) -> None:
     linked = shop.link(shop.plan(tellsRevoke=True))
     shop.revoke(linked["accessToken"])
-    until(lambda: len(shop.receiver.arrived) == 2)
+    eventually(lambda: len(shop.receiver.arrived) == 2, "the notifications")
     told = shop.receiver.bodies()[-1]
     assert (told["authorizationNotifyType"], told["accessToken"]) == ("TOKEN_CANCELED", linked["accessToken"])
 
@@ -488,7 +490,7 @@ def test_a_buyer_cancels_in_the_wallet(shop: Shop, wallet: str, tells: bool) -> 
     assert shop.pay(linked["accessToken"], wallet=wallet) == ("F", "INVALID_ACCESS_TOKEN")
     events = f"events?authState={linked['authState']}"
     if tells:
-        until(lambda: len(shop.receiver.arrived) == 2)
+        eventually(lambda: len(shop.receiver.arrived) == 2, "the notifications")
         assert shop.receiver.bodies()[-1]["authorizationNotifyType"] == "TOKEN_CANCELED"
     kinds = {one.get("authorizationNotifyType") for one in shop.merchant.view(events)["events"]}
     assert ("TOKEN_CANCELED" in kinds) is tells

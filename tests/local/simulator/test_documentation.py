@@ -8,7 +8,7 @@ import requests
 
 from local.alipay import presets
 
-from .kit import ROOT, Merchant
+from .kit import ROOT, GatewayClient
 
 DOCUMENT = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
 
@@ -25,12 +25,12 @@ def test_every_plan_is_documented_and_no_other(title: str, names: dict[str, obje
     assert re.findall(r"^\| `([a-z-]+)` \|", section(title), re.MULTILINE) == list(names)
 
 
-def test_every_route_of_the_control_api_is_documented_and_no_other(merchant: Merchant) -> None:
+def test_every_route_of_the_control_api_is_documented_and_no_other(merchant: GatewayClient) -> None:
     routes = requests.get(f"{merchant.url}/_sim/nothing", timeout=5).json()["routes"]
     assert set(re.findall(r"`((?:GET|POST) /_sim/\w+)", DOCUMENT)) == set(routes)
 
 
-def test_every_quirk_is_documented(merchant: Merchant, tmp_path: Path) -> None:
+def test_every_quirk_is_documented(merchant: GatewayClient, tmp_path: Path) -> None:
     body = {"directory": str(tmp_path), "quirks": ["none"]}
     answer = requests.post(f"{merchant.url}/_sim/reports", json=body, timeout=5).json()["error"]
     quirks = answer.partition("Known are: ")[2].split(", ")
@@ -38,7 +38,7 @@ def test_every_quirk_is_documented(merchant: Merchant, tmp_path: Path) -> None:
     assert [quirk for quirk in quirks if f"`{quirk}`" not in DOCUMENT] == []
 
 
-def test_the_control_api_lists_the_same_plans(merchant: Merchant) -> None:
+def test_the_control_api_lists_the_same_plans(merchant: GatewayClient) -> None:
     assert merchant.view("plans") == {
         "payment": presets.PAYMENTS,
         "agreement": presets.AGREEMENTS,

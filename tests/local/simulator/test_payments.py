@@ -19,12 +19,14 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import hashes
 
-from .kit import ACKNOWLEDGEMENT, TOKEN, Merchant, Receiver, in_seconds, outcome, payment, rejection, start, until
+from tests.kit.waiting import eventually
+
+from .kit import ACKNOWLEDGEMENT, TOKEN, GatewayClient, Receiver, in_seconds, outcome, payment, rejection, start
 
 # Requests
 
 
-def test_a_signed_payment_is_paid_and_its_answer_is_signed(merchant: Merchant) -> None:
+def test_a_signed_payment_is_paid_and_its_answer_is_signed(merchant: GatewayClient) -> None:
     request = payment()
     answer = merchant.answer("pay", request)
     assert outcome(answer) == ("S", "SUCCESS")
@@ -33,7 +35,7 @@ def test_a_signed_payment_is_paid_and_its_answer_is_signed(merchant: Merchant) -
     assert (ledger["status"], ledger["debits"], ledger["paymentId"]) == ("SUCCESS", 1, answer["paymentId"])
 
 
-def test_a_body_changed_after_signing_is_rejected(merchant: Merchant) -> None:
+def test_a_body_changed_after_signing_is_rejected(merchant: GatewayClient) -> None:
     request = payment()
     other = merchant.signature("/ams/api/v1/payments/pay", "1795339800412", b"{}")
     header = f"algorithm=RSA256,keyVersion=1,signature={other}"
@@ -41,7 +43,7 @@ def test_a_body_changed_after_signing_is_rejected(merchant: Merchant) -> None:
     assert requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=5).status_code == 404
 
 
-def test_sha1_is_rejected_though_the_sdk_would_take_it(merchant: Merchant) -> None:
+def test_sha1_is_rejected_though_the_sdk_would_take_it(merchant: GatewayClient) -> None:
     body, now, path = payment(), "1795339800412", "/ams/api/v1/payments/pay"
     value = merchant.signature(path, now, json.dumps(body).encode(), hashes.SHA1())
     header = f"algorithm=RSA256,keyVersion=1,signature={value}"
@@ -62,11 +64,11 @@ def test_sha1_is_rejected_though_the_sdk_would_take_it(merchant: Merchant) -> No
         ({}, "/ams/api/v1/payments/nothing", "NO_INTERFACE_DEF"),
     ],
 )
-def test_the_gateway_rejects(merchant: Merchant, headers: dict[str, Any], path: str, code: str) -> None:
+def test_the_gateway_rejects(merchant: GatewayClient, headers: dict[str, Any], path: str, code: str) -> None:
     assert rejection(merchant.call("pay", payment(), path=path, **headers)) == code
 
 
-def test_only_post_is_served(merchant: Merchant) -> None:
+def test_only_post_is_served(merchant: GatewayClient) -> None:
     response = requests.get(f"{merchant.url}/ams/api/v1/payments/pay", timeout=5)
     assert rejection(response) == "METHOD_NOT_SUPPORTED"
 
@@ -89,18 +91,18 @@ def test_only_post_is_served(merchant: Merchant) -> None:
         {"metadata": True},
     ],
 )
-def test_an_illegal_parameter_is_refused_with_a_signature(merchant: Merchant, changed: dict[str, Any]) -> None:
+def test_an_illegal_parameter_is_refused_with_a_signature(merchant: GatewayClient, changed: dict[str, Any]) -> None:
     assert outcome(merchant.answer("pay", payment(**changed))) == ("F", "PARAM_ILLEGAL")
 
 
-def test_an_expiry_of_a_minute_or_more_is_refused(merchant: Merchant) -> None:
+def test_an_expiry_of_a_minute_or_more_is_refused(merchant: GatewayClient) -> None:
     assert outcome(merchant.answer("pay", payment(paymentExpiryTime=in_seconds(61)))) == (
         "F",
         "PARAM_ILLEGAL",
     )
 
 
-def test_an_unknown_order_does_not_exist(merchant: Merchant) -> None:
+def test_an_unknown_order_does_not_exist(merchant: GatewayClient) -> None:
     assert outcome(merchant.answer("inquiryPayment", {"paymentRequestId": "nobody"})) == (
         "F",
         "ORDER_NOT_EXIST",
@@ -112,7 +114,7 @@ def test_an_unknown_order_does_not_exist(merchant: Merchant) -> None:
 # One payment, many calls
 
 
-def test_a_repeated_payment_returns_the_same_result(merchant: Merchant) -> None:
+def test_a_repeated_payment_returns_the_same_result(merchant: GatewayClient) -> None:
     request = payment()
     first = merchant.answer("pay", request)
     second = merchant.answer("pay", request | {"paymentExpiryTime": "2020-01-01T00:00:00Z"})
@@ -127,20 +129,20 @@ def test_a_repeated_payment_returns_the_same_result(merchant: Merchant) -> None:
         {"paymentMethod": {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "another"}},
     ],
 )
-def test_another_payment_under_the_same_id_is_inconsistent(merchant: Merchant, changed: dict[str, Any]) -> None:
+def test_another_payment_under_the_same_id_is_inconsistent(merchant: GatewayClient, changed: dict[str, Any]) -> None:
     request = payment()
     merchant.answer("pay", request)
     assert outcome(merchant.answer("pay", request | changed)) == ("F", "REPEAT_REQ_INCONSISTENT")
 
 
-def test_a_repeated_call_pushes_an_open_payment_to_completion(merchant: Merchant) -> None:
+def test_a_repeated_call_pushes_an_open_payment_to_completion(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=["U", "normal"])
     assert outcome(merchant.answer("pay", request)) == ("U", "PAYMENT_IN_PROCESS")
     assert outcome(merchant.answer("pay", request)) == ("S", "SUCCESS")
 
 
-def test_32_concurrent_payments_are_one_debit(merchant: Merchant) -> None:
+def test_32_concurrent_payments_are_one_debit(merchant: GatewayClient) -> None:
     request = payment()
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: merchant.call("pay", request).json(), range(32)))
@@ -152,19 +154,19 @@ def test_32_concurrent_payments_are_one_debit(merchant: Merchant) -> None:
     assert sum(event["event"] == "debited" for event in events) == 1
 
 
-def test_an_open_payment_closes_at_its_expiry(merchant: Merchant) -> None:
+def test_an_open_payment_closes_at_its_expiry(merchant: GatewayClient) -> None:
     request = payment(paymentExpiryTime=in_seconds(1))
     payment_request_id = request["paymentRequestId"]
     merchant.plan(payment_request_id, pay=["U"])
     merchant.answer("pay", request)
-    until(lambda: bool(merchant.ledger(payment_request_id)["status"] == "FAIL"))
+    eventually(lambda: bool(merchant.ledger(payment_request_id)["status"] == "FAIL"), "the status")
     answer = merchant.answer("inquiryPayment", {"paymentRequestId": payment_request_id})
     assert (outcome(answer)[0], answer["paymentStatus"]) == ("S", "FAIL")
     assert answer["paymentResultCode"] == "ORDER_IS_CLOSED"
     assert merchant.ledger(payment_request_id)["debits"] == 0
 
 
-def test_a_plan_may_keep_it_open_and_settle_it_late(merchant: Merchant) -> None:
+def test_a_plan_may_keep_it_open_and_settle_it_late(merchant: GatewayClient) -> None:
     request = payment(paymentExpiryTime=in_seconds(0.5))
     payment_request_id = request["paymentRequestId"]
     merchant.plan(payment_request_id, pay=["U"], result={"status": "PROCESSING"}, expires=False)
@@ -176,7 +178,7 @@ def test_a_plan_may_keep_it_open_and_settle_it_late(merchant: Merchant) -> None:
     assert merchant.ledger(payment_request_id)["debits"] == 1
 
 
-def test_cancel_closes_the_unpaid_and_refunds_the_paid(merchant: Merchant) -> None:
+def test_cancel_closes_the_unpaid_and_refunds_the_paid(merchant: GatewayClient) -> None:
     unpaid, paid = payment(), payment()
     merchant.plan(unpaid["paymentRequestId"], pay=["U"])
     for request in (unpaid, paid):
@@ -189,12 +191,12 @@ def test_cancel_closes_the_unpaid_and_refunds_the_paid(merchant: Merchant) -> No
 
 
 @pytest.mark.parametrize(("name", "status"), [("paid", "S"), ("declined", "F"), ("never", "U")])
-def test_the_access_token_names_a_preset(merchant: Merchant, name: str, status: str) -> None:
+def test_the_access_token_names_a_preset(merchant: GatewayClient, name: str, status: str) -> None:
     method = {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": f"sim:{name}:anything"}
     assert outcome(merchant.answer("pay", payment(paymentMethod=method)))[0] == status
 
 
-def test_a_token_that_names_no_plan_does_not_pay(merchant: Merchant) -> None:
+def test_a_token_that_names_no_plan_does_not_pay(merchant: GatewayClient) -> None:
     request = payment(paymentMethod={"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:decline:1"})
     answer = merchant.answer("pay", request)
     assert outcome(answer) == ("F", "PARAM_ILLEGAL")
@@ -203,7 +205,7 @@ def test_a_token_that_names_no_plan_does_not_pay(merchant: Merchant) -> None:
     assert response.status_code == 404
 
 
-def test_a_plan_may_be_named_and_a_name_may_be_new(merchant: Merchant) -> None:
+def test_a_plan_may_be_named_and_a_name_may_be_new(merchant: GatewayClient) -> None:
     merchant.control("plans", kind="payment", name="risky", plan={"pay": "F:RISK_REJECT"})
     request = payment(paymentMethod={"paymentMethodType": "ALIPAY_HK", "paymentMethodId": "sim:risky:1"})
     assert outcome(merchant.answer("pay", request)) == ("F", "RISK_REJECT")
@@ -212,12 +214,12 @@ def test_a_plan_may_be_named_and_a_name_may_be_new(merchant: Merchant) -> None:
     assert outcome(merchant.answer("pay", request)) == ("F", "USER_BALANCE_NOT_ENOUGH")
 
 
-def test_a_prefix_plans_many_payments(merchant: Merchant) -> None:
+def test_a_prefix_plans_many_payments(merchant: GatewayClient) -> None:
     merchant.control("plans", paymentRequestIdPrefix="poor-", plan={"pay": "F:USER_BALANCE_NOT_ENOUGH"})
     assert outcome(merchant.answer("pay", payment("poor-1"))) == ("F", "USER_BALANCE_NOT_ENOUGH")
 
 
-def test_a_plan_with_a_mistake_is_refused(merchant: Merchant) -> None:
+def test_a_plan_with_a_mistake_is_refused(merchant: GatewayClient) -> None:
     mistakes: list[Any] = [
         {"pay": ["maybe"]},
         {"payy": []},
@@ -234,7 +236,7 @@ def test_a_plan_with_a_mistake_is_refused(merchant: Merchant) -> None:
 
 
 @pytest.mark.parametrize(("behaviour", "debits"), [("reset-before", 0), ("reset-after", 1)])
-def test_a_cut_connection(merchant: Merchant, behaviour: str, debits: int) -> None:
+def test_a_cut_connection(merchant: GatewayClient, behaviour: str, debits: int) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=[behaviour, "normal"])
     with pytest.raises(requests.ConnectionError):
@@ -245,7 +247,7 @@ def test_a_cut_connection(merchant: Merchant, behaviour: str, debits: int) -> No
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
-def test_an_answer_that_never_ends(merchant: Merchant, behaviour: str) -> None:
+def test_an_answer_that_never_ends(merchant: GatewayClient, behaviour: str) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=behaviour, result={"status": "FAIL", "code": "RISK_REJECT"})
     with pytest.raises(requests.RequestException):
@@ -257,7 +259,7 @@ def test_an_answer_that_never_ends(merchant: Merchant, behaviour: str) -> None:
     ("behaviour", "status"),
     [("unsigned:S", "S"), ("unsigned:F:INVALID_SIGNATURE", "F"), ("badsig:S", "S"), ("otherkey:S", "S")],
 )
-def test_an_answer_nobody_should_believe(merchant: Merchant, behaviour: str, status: str) -> None:
+def test_an_answer_nobody_should_believe(merchant: GatewayClient, behaviour: str, status: str) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=behaviour, result={"status": "FAIL", "after": 60})
     response = merchant.call("pay", request)
@@ -269,14 +271,14 @@ def test_an_answer_nobody_should_believe(merchant: Merchant, behaviour: str, sta
     assert (ledger["status"], ledger["debits"]) == ("PROCESSING", 0)
 
 
-def test_an_unsigned_failure_without_a_planned_result_never_reached_the_wallet(merchant: Merchant) -> None:
+def test_an_unsigned_failure_without_a_planned_result_never_reached_the_wallet(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay="unsigned:F:KEY_NOT_FOUND")
     assert rejection(merchant.call("pay", request)) == "KEY_NOT_FOUND"
     assert merchant.ledger(request["paymentRequestId"])["known"] is False
 
 
-def test_one_byte_altered_after_signing(merchant: Merchant) -> None:
+def test_one_byte_altered_after_signing(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay={"answer": "S", "alterByte": True})
     response = merchant.call("pay", request)
@@ -285,7 +287,7 @@ def test_one_byte_altered_after_signing(merchant: Merchant) -> None:
     assert not merchant.verifies(path, response.headers, "response-time", response.content)
 
 
-def test_an_authentic_answer_about_another_amount(merchant: Merchant) -> None:
+def test_an_authentic_answer_about_another_amount(merchant: GatewayClient) -> None:
     request = payment()
     other = {"currency": "HKD", "value": "1"}
     behaviour = {
@@ -304,7 +306,7 @@ def test_an_authentic_answer_about_another_amount(merchant: Merchant) -> None:
     assert merchant.ledger(request["paymentRequestId"])["debits"] == 1
 
 
-def test_a_conflict_on_a_repeated_call_changes_no_truth(merchant: Merchant) -> None:
+def test_a_conflict_on_a_repeated_call_changes_no_truth(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=["reset-after", "F:ORDER_IS_CLOSED"])
     with pytest.raises(requests.ConnectionError):
@@ -314,7 +316,7 @@ def test_a_conflict_on_a_repeated_call_changes_no_truth(merchant: Merchant) -> N
 
 
 @pytest.mark.parametrize("status", [500, 502, 429, 302])
-def test_other_http_statuses(merchant: Merchant, status: int) -> None:
+def test_other_http_statuses(merchant: GatewayClient, status: int) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=[f"http:{status}", "normal"])
     response = merchant.call("pay", request)
@@ -326,14 +328,14 @@ def test_other_http_statuses(merchant: Merchant, status: int) -> None:
     assert outcome(merchant.answer("pay", request)) == ("S", "SUCCESS")
 
 
-def test_an_error_status_with_a_signed_body(merchant: Merchant) -> None:
+def test_an_error_status_with_a_signed_body(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay={"answer": "S", "httpStatus": 500})
     response = merchant.call("pay", request)
     assert (response.status_code, outcome(response.json())[0]) == (500, "S")
 
 
-def test_answers_that_are_no_json(merchant: Merchant) -> None:
+def test_answers_that_are_no_json(merchant: GatewayClient) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=["html", "broken", "truncated"])
     assert merchant.call("pay", request).headers["Content-Type"].startswith("text/html")
@@ -347,13 +349,13 @@ def test_answers_that_are_no_json(merchant: Merchant) -> None:
 
 
 @pytest.mark.parametrize(("behaviour", "size"), [("huge", 50 << 20), ("gzipbomb", 100 << 20)])
-def test_answers_out_of_all_proportion(merchant: Merchant, behaviour: str, size: int) -> None:
+def test_answers_out_of_all_proportion(merchant: GatewayClient, behaviour: str, size: int) -> None:
     request = payment()
     merchant.plan(request["paymentRequestId"], pay=behaviour)
     assert len(merchant.call("pay", request, timeout=30).content) == size
 
 
-def test_connections_are_refused_while_it_refuses_and_taken_again_afterwards(merchant: Merchant) -> None:
+def test_connections_are_refused_while_it_refuses_and_taken_again_afterwards(merchant: GatewayClient) -> None:
     request = payment()
     assert outcome(merchant.answer("pay", request))[0] == "S"
     port = urlsplit(merchant.url).port
@@ -365,14 +367,14 @@ def test_connections_are_refused_while_it_refuses_and_taken_again_afterwards(mer
     with requests.Session() as kept:  # a connection from before the door was closed can close it once more
         for _ in range(2):
             kept.post(f"{merchant.url}/_sim/refuse", json={"seconds": 0.5}, timeout=5).raise_for_status()
-            until(refused)
-            until(lambda: not refused())
+            eventually(refused, "the door closed")
+            eventually(lambda: not refused(), "the door open")
     # The connection that stood, and a new one, know the same payment.
     assert outcome(merchant.answer("pay", request))[0] == "S"
     assert requests.get(f"{merchant.url}/_sim/payments/{request['paymentRequestId']}", timeout=1).json()["debits"] == 1
 
 
-def test_the_dark_cuts_everything(merchant: Merchant) -> None:
+def test_the_dark_cuts_everything(merchant: GatewayClient) -> None:
     merchant.control("dark", on=True)
     with pytest.raises(requests.ConnectionError):
         merchant.call("pay", payment())
@@ -383,7 +385,7 @@ def test_the_dark_cuts_everything(merchant: Merchant) -> None:
 # Misbehaviour of inquiryPayment
 
 
-def test_inquiries_that_tell_nothing_or_lies(merchant: Merchant) -> None:
+def test_inquiries_that_tell_nothing_or_lies(merchant: GatewayClient) -> None:
     request = payment()
     name = {"paymentRequestId": request["paymentRequestId"]}
     steps = ["F:SYSTEM_ERROR", "U:UNKNOWN_EXCEPTION", "ORDER_NOT_EXIST", "unsigned:S", "html", "reset"]
@@ -410,10 +412,13 @@ def test_inquiries_that_tell_nothing_or_lies(merchant: Merchant) -> None:
 # Notifications
 
 
-def test_a_notification_is_signed_and_sent_once_when_acknowledged(merchant: Merchant, receiver: Receiver) -> None:
+def test_a_notification_is_signed_and_sent_once_when_acknowledged(merchant: GatewayClient, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.answer("pay", request)
-    until(lambda: merchant.ledger(request["paymentRequestId"])["notifications"]["acknowledgedAt"] is not None)
+    eventually(
+        lambda: merchant.ledger(request["paymentRequestId"])["notifications"]["acknowledgedAt"] is not None,
+        "the acknowledgement",
+    )
     time.sleep(0.4)
     [(_, path, headers, body)] = receiver.arrived
     assert merchant.verifies(path, headers, "Request-Time", body)
@@ -422,7 +427,7 @@ def test_a_notification_is_signed_and_sent_once_when_acknowledged(merchant: Merc
     assert document["paymentAmount"] == request["paymentAmount"]
 
 
-def test_it_is_delivered_again_until_exactly_acknowledged(merchant: Merchant, receiver: Receiver) -> None:
+def test_it_is_delivered_again_until_exactly_acknowledged(merchant: GatewayClient, receiver: Receiver) -> None:
     longer = json.dumps(ACKNOWLEDGEMENT | {"more": "x"}).encode()
     receiver.answers = [
         (500, b""),
@@ -433,25 +438,25 @@ def test_it_is_delivered_again_until_exactly_acknowledged(merchant: Merchant, re
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.answer("pay", request)
     url = f"notifications?paymentRequestId={request['paymentRequestId']}"
-    until(lambda: any(sent["acknowledged"] for sent in merchant.view(url)["notifications"]), timeout_s=15)
+    eventually(lambda: any(sent["acknowledged"] for sent in merchant.view(url)["notifications"]), "the acknowledgement")
     sent = merchant.view(url)["notifications"]
     assert [entry["attempt"] for entry in sent] == [1, 2, 3, 4, 5]
     assert [entry["acknowledged"] for entry in sent] == [False, False, False, False, True]
     waits = [later["at"] - earlier["at"] for earlier, later in itertools.pairwise(sent)]
     for wait, scheduled in zip(waits, (0.12, 0.6, 0.6, 3.6), strict=True):
-        assert scheduled - 0.01 <= wait < scheduled + 2.5
+        assert wait >= scheduled - 0.01
 
 
-def test_the_first_ones_get_lost(merchant: Merchant, receiver: Receiver) -> None:
+def test_the_first_ones_get_lost(merchant: GatewayClient, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.plan(request["paymentRequestId"], notify={"lose": 2, "times": 5})
     merchant.answer("pay", request)
-    until(lambda: len(receiver.arrived) == 5)
+    eventually(lambda: len(receiver.arrived) == 5, "the notifications")
     sent = merchant.view(f"notifications?paymentRequestId={request['paymentRequestId']}")["notifications"]
     assert [entry["lost"] for entry in sent[:2]] == [True, True]
 
 
-def test_a_forged_success_comes_first_and_the_real_failure_later(merchant: Merchant, receiver: Receiver) -> None:
+def test_a_forged_success_comes_first_and_the_real_failure_later(merchant: GatewayClient, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     merchant.plan(
         request["paymentRequestId"],
@@ -460,7 +465,7 @@ def test_a_forged_success_comes_first_and_the_real_failure_later(merchant: Merch
         notify={"first": "forged", "pending": True, "then": [{"resultStatus": "S", "delay": 0.2}]},
     )
     merchant.answer("pay", request)
-    until(lambda: len(receiver.arrived) == 4)
+    eventually(lambda: len(receiver.arrived) == 4, "the notifications")
     genuine = [merchant.verifies(path, headers, "Request-Time", body) for _, path, headers, body in receiver.arrived]
     kinds = [(body["notifyType"], *outcome(body)) for body in receiver.bodies()]
     told = set(zip(genuine[:2], kinds[:2], strict=True))
@@ -476,7 +481,7 @@ def test_a_forged_success_comes_first_and_the_real_failure_later(merchant: Merch
     assert merchant.ledger(request["paymentRequestId"])["debits"] == 0
 
 
-def test_a_notification_on_demand_with_everything_wrong(merchant: Merchant, receiver: Receiver) -> None:
+def test_a_notification_on_demand_with_everything_wrong(merchant: GatewayClient, receiver: Receiver) -> None:
     request = payment(paymentNotifyUrl=receiver.url)
     payment_request_id = request["paymentRequestId"]
     merchant.plan(payment_request_id, notify="lost")
@@ -500,7 +505,7 @@ def test_a_notification_on_demand_with_everything_wrong(merchant: Merchant, rece
 # The ledger
 
 
-def test_requests_are_remembered_without_the_access_token(merchant: Merchant, keys: tuple[Path, Path]) -> None:
+def test_requests_are_remembered_without_the_access_token(merchant: GatewayClient, keys: tuple[Path, Path]) -> None:
     request = payment()
     merchant.session.close()
     merchant.answer("pay", request)
@@ -515,7 +520,7 @@ def test_requests_are_remembered_without_the_access_token(merchant: Merchant, ke
     assert TOKEN not in keys[0].with_name("ledger.jsonl").read_text()
 
 
-def test_events_come_in_one_numbered_stream(merchant: Merchant) -> None:
+def test_events_come_in_one_numbered_stream(merchant: GatewayClient) -> None:
     since = merchant.view("events?since=0")["next"]
     request = payment()
     merchant.answer("pay", request)
@@ -526,7 +531,7 @@ def test_events_come_in_one_numbered_stream(merchant: Merchant) -> None:
         names[:] = [event["event"] for event in stream if event["paymentRequestId"] == request["paymentRequestId"]]
         return "payAnswered" in names
 
-    until(all_there)
+    eventually(all_there, "the answer's event")
     assert names == ["payReceived", "accepted", "debited", "concluded", "payAnswered"]
 
 
@@ -557,7 +562,7 @@ def test_https_with_the_certificate_given(keys: tuple[Path, Path], tmp_path: Pat
     assert (process.returncode, output) == (0, "")
 
 
-def test_reset_forgets(merchant: Merchant) -> None:
+def test_reset_forgets(merchant: GatewayClient) -> None:
     merchant.control("reset")
     assert merchant.view("payments") == {"payments": []}
     assert merchant.view("requests") == {"requests": []}

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from .kit import Merchant, payment
+from .kit import GatewayClient, payment
 
 Rows = list[dict[str, str]]
 AMOUNT = {"currency": "HKD", "value": "1000"}
@@ -23,7 +23,7 @@ SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 class Day:
     """A day in the life of a merchant: paid, declined, cancelled, refunded in part, bounced, refunded in the portal."""
 
-    def __init__(self, merchant: Merchant) -> None:
+    def __init__(self, merchant: GatewayClient) -> None:
         self.merchant = merchant
         yesterday = datetime.now(UTC) + timedelta(hours=ALIPAYS_ZONE, days=-1)
         self.yesterday = yesterday.date().isoformat()
@@ -56,7 +56,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def day(merchant: Merchant) -> Day:
+def day(merchant: GatewayClient) -> Day:
     return Day(merchant)
 
 

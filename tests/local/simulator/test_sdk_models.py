@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from .kit import PYTHON, ROOT, Merchant, Receiver, outcome, payment, until
+from tests.kit.waiting import eventually
+
+from .kit import PYTHON, ROOT, GatewayClient, Receiver, outcome, payment
 
 SDK = Path(__file__).with_name("sdk_models.py")
 DONE = ("S", "SUCCESS")
@@ -51,7 +53,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 class Everything:
     """One agreement, one payment by it, one refund of it, written by the SDK; every message that came of them."""
 
-    def __init__(self, merchant: Merchant, receiver: Receiver) -> None:
+    def __init__(self, merchant: GatewayClient, receiver: Receiver) -> None:
         self.merchant, self.receiver = merchant, receiver
         self.answers: dict[str, dict[str, Any]] = {}
         # Importing the SDK takes seconds: it writes all requests at once, and what is not known yet is filled in.
@@ -59,7 +61,7 @@ class Everything:
         self.known = {"notifyUrl": receiver.url}
         self.ask("authorizations/consult", "auth.alipay_auth_consult")
         merchant.control("buyer", authState="sdk", do="approve")
-        until(lambda: len(receiver.arrived) == 1)
+        eventually(lambda: len(receiver.arrived) == 1, "the notifications")
         self.known["authCode"] = receiver.bodies()[0]["authCode"]
         self.known["accessToken"] = self.ask("authorizations/applyToken", "auth.alipay_auth_apply_token")["accessToken"]
         self.ask("authorizations/query", "auth.alipay_auth_query_token")
@@ -70,7 +72,7 @@ class Everything:
         merchant.answer("pay", payment("sdk-cancelled"))
         self.ask("payments/cancel", "pay.alipay_pay_cancel")
         self.ask("authorizations/revoke", "auth.alipay_auth_revoke_token")
-        until(lambda: len(receiver.arrived) == 2)
+        eventually(lambda: len(receiver.arrived) == 2, "the notifications")
 
     def ask(self, api: str, name: str) -> dict[str, Any]:
         body = self.written[f"request.{name}_request"]
@@ -83,7 +85,7 @@ class Everything:
 
 
 @pytest.fixture
-def everything(merchant: Merchant, receiver: Receiver) -> Everything:
+def everything(merchant: GatewayClient, receiver: Receiver) -> Everything:
     return Everything(merchant, receiver)
 
 
