@@ -29,9 +29,16 @@ MEMORY_MB = 3000
 
 TIMEOUT_S = 600
 
-SAFETY = ("ONE_DEBIT", "LEFT_ONCE", "ALIPAYS_RESULT", "ACK_IS_STORED", "KNOWS_ITS_WRITE", "ONE_POLLS")
+SAFETY = ("ONE_DEBIT", "LEFT_ONCE", "ALIPAYS_RESULT", "ACK_IS_STORED", "KNOWS_ITS_WRITE", "ONE_POLLS", "KEPT")
 
 FULL = {"POSTS": 2, "DELIVERIES": 2, "LOOKS": 2, "CRASHES": 2, "SLIPS": 1, "SWEEPS": 1}
+
+
+CLOSING = FULL | {"CANCELS": 1, "SWEEPS": 0}
+"""With closing: looks that cancel, and a cancel by the merchant."""
+
+SMALL = {"POSTS": 1, "DELIVERIES": 1, "LOOKS": 2, "CRASHES": 1, "SLIPS": 0, "SWEEPS": 1, "CANCELS": 1}
+"""The same with the sweep, and less of everything else."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ CLAIMS = (
     Claim("SETTLES", "SETTLES", FULL),
     Claim("NEVER_SILENT", "NEVER_SILENT", FULL | {"SLIPS": 0}),
     Claim("NEVER_SILENT, no execution ever starts", "NEVER_SILENT", FULL, ("NO_START",)),
+    Claim("safety of closing", bounds=CLOSING),
+    Claim("safety of closing, with the sweep", bounds=SMALL),
+    Claim("safety of closing, what never arrived", bounds=CLOSING | {"CRASHES": 1, "SLIPS": 0}, flags=("NEVER_PLACED",)),
+    Claim("SETTLES, with closing", "SETTLES", SMALL),
+    Claim("CANCEL_ENDS", "CANCEL_ENDS", SMALL),
 )
 
 TWINS = (
@@ -86,12 +98,25 @@ TWINS = (
     Twin("SWEEP_DOES_NOT_ASK_WHETHER_IT_RUNS", "ONE_POLLS"),
     Twin("NO_SWEEP", "SETTLES"),
     Twin("SWEEP_SKIPS_ENDED_EXECUTIONS", "SETTLES"),
-    Twin("NO_LOOK_AT_AT_OPEN", "SETTLES"),
-    Twin("NO_LOOK_AT_AT_TAKEOVER", "SETTLES"),
+    Twin("NOT_OVERDUE_WHEN_CREATED", "SETTLES"),
+    Twin("NOT_OVERDUE_WHEN_TAKEN_OVER", "SETTLES"),
     Twin("UNSENT_ALTHOUGH_IT_MAY_HAVE_LEFT", "SETTLES"),
     Twin("UNSENT_NOTED_FOR_ANOTHER", "SETTLES"),
     Twin("SPENT_WITHOUT_ALARM", "SETTLES"),
     Twin("NO_COUNT", "NEVER_SILENT", flags=("NO_START",)),
+    Twin("SUCCESS_BELIEVED_WHILE_CANCELLING", "KEPT", CLOSING),
+    Twin("MARK_AFTER_THE_CALL", "KEPT", CLOSING),
+    Twin("TAKEN_OVER_WHILE_CANCELLING", "KEPT", CLOSING),
+    Twin("F_OF_A_REPEATED_CANCEL_BELIEVED", "ALIPAYS_RESULT", CLOSING),
+    Twin("INQUIRY_OLDER_THAN_THE_CANCEL_BELIEVED", "ALIPAYS_RESULT", CLOSING),
+    Twin("ASKED_WHILE_A_CANCEL_WAS_UNANSWERED", "ALIPAYS_RESULT", CLOSING),
+    Twin("CANCELLED_ON_SILENCE", "ALIPAYS_RESULT", CLOSING),
+    Twin("NEVER_SENT_NOT_ASKED_AGAIN", "KEPT", CLOSING),
+    Twin("ABSENCE_BEFORE_THE_EXPIRY_COUNTS", "KEPT", SMALL, ("NEVER_PLACED",)),
+    Twin("ONE_ABSENCE_IS_ENOUGH", "KEPT", SMALL, ("NEVER_PLACED",)),
+    Twin("ABSENCES_OUTLIVE_A_TAKEOVER", "KEPT", SMALL | {"POSTS": 2}, ("NEVER_PLACED",)),
+    Twin("NOTED_CANCEL_FORGOTTEN", "CANCEL_ENDS", SMALL),
+    Twin("NEVER_SENT_NOTED_OVER_A_CANCEL", "CANCEL_ENDS", SMALL),
 )
 
 TWIN_BOUNDS = FULL | {"CRASHES": 1}
