@@ -72,7 +72,9 @@ CLAIMS = (
     Claim("NEVER_SILENT, no execution ever starts", "NEVER_SILENT", FULL, ("NO_START",)),
     Claim("safety of closing", bounds=CLOSING),
     Claim("safety of closing, with the sweep", bounds=SMALL),
-    Claim("safety of closing, what never arrived", bounds=CLOSING | {"CRASHES": 1, "SLIPS": 0}, flags=("NEVER_PLACED",)),
+    Claim(
+        "safety of closing, what never arrived", bounds=CLOSING | {"CRASHES": 1, "SLIPS": 0}, flags=("NEVER_PLACED",)
+    ),
     Claim("SETTLES, with closing", "SETTLES", SMALL),
     Claim("CANCEL_ENDS", "CANCEL_ENDS", SMALL),
 )

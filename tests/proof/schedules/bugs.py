@@ -179,9 +179,9 @@ def _watched_and_not_started(start_round: Any, named: Named) -> Any:
 
 
 def _sent_before_stored(create: Any, named: Named) -> Any:
-    def send_and_create(initiator: Any, *arguments: Any) -> Any:
-        initiator._gateway.call("payments/pay", arguments[-1])
-        return create(initiator, *arguments)
+    def send_and_create(initiator: Any, request: Any, call: Any, *arguments: Any) -> Any:
+        initiator._gateway.call("payments/pay", call.body)
+        return create(initiator, request, call, *arguments)
 
     return send_and_create
 
@@ -291,7 +291,7 @@ BUGS = [
         TWO,
         (
             Replaced("payment.request:PayRequest.pay_call", _new_expiry),
-            answers("payment.initiate:_sha256", "0"),
+            Replaced("payment.request:PayCall.sha256", lambda sha256, named: property(lambda call: "0")),
         ),
     ),
     Bug("a sender is taken over while it may be running", TWO, (not_asked(f"{INITIATOR}._repeat", "dead"),)),

@@ -5,8 +5,10 @@ DynamoDB is shown in `agreement`.
 """
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 Json = dict[str, Any]
@@ -85,96 +87,200 @@ def _query(rows: Rows, request: Json, names: Values, values: Values) -> Json:
     return answer | {"Items": page, "Count": len(page), "ScannedCount": len(entries[:limit])}
 
 
-_TOKEN = re.compile(r"\s*([(),]|<=|<|=|[#:]\w+|\w+)")
+_TOKEN = re.compile(r"\s*([(),]|<=|>=|<>|<|>|=|\+|-|[#:]\w+|\w+)")
 
-_COMPARISONS: dict[str, Callable[[Json | None, Json], bool]] = {
-    "=": lambda stored, given: stored == given,
-    "<": lambda stored, given: stored is not None and stored["S"] < given["S"],
-    "<=": lambda stored, given: stored is not None and stored["S"] <= given["S"],
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
 @functools.cache
 def _condition(text: str) -> Evaluate:
     """A condition, key condition or filter, ready to be evaluated on an item."""
-    tokens = _tokens(text)
-    evaluate = _conjunction(tokens)
-    if rest := list(tokens):
-        raise NotImplementedError(f"{text}: {rest}")
+    tokens = _Tokens(text)
+    evaluate = _either(tokens)
+    tokens.end()
     return evaluate
 
 
-def _tokens(text: str) -> Iterator[str]:
-    tokens = _TOKEN.findall(text)
-    if "".join(tokens) != text.replace(" ", ""):
-        raise NotImplementedError(text)
-    return iter(tokens)
+class _Tokens:
+    """An expression, word by word."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._tokens = text, _TOKEN.findall(text)
+        if "".join(self._tokens) != "".join(text.split()):
+            raise NotImplementedError(text)
+
+    @property
+    def next(self) -> str:
+        return self._tokens[0] if self._tokens else ""
+
+    def take(self, expected: str = "") -> str:
+        token = self._tokens.pop(0) if self._tokens else ""
+        if expected and token != expected:
+            raise NotImplementedError(f"{token or 'the end'} in place of {expected}: {self._text}")
+        return token
+
+    def end(self) -> None:
+        if self._tokens:
+            raise NotImplementedError(f"{self._tokens}: {self._text}")
 
 
-def _conjunction(tokens: Iterator[str]) -> Evaluate:
-    """One comparison or function, or in parentheses NOT one, or two joined by AND or OR."""
-    token = next(tokens)
-    if token == "(":
-        left = _conjunction(tokens)
-        joined, right = next(tokens), None
-        if joined != ")":
-            right = _conjunction(tokens)
-            _expect(tokens, ")")
-        if joined == "AND" and right:
-            return lambda item, names, values: left(item, names, values) and right(item, names, values)
-        if joined == "OR" and right:
-            return lambda item, names, values: left(item, names, values) or right(item, names, values)
-        if joined != ")":
-            raise NotImplementedError(joined)
-        return left
-    if token == "NOT":
-        negated = _conjunction(tokens)
-        return lambda item, names, values: not negated(item, names, values)
-    if token == "contains":
-        _expect(tokens, "(")
-        members, _, member = next(tokens), _expect(tokens, ","), next(tokens)
-        _expect(tokens, ")")
-        return lambda item, names, values: values[member]["S"] in item.get(names[members], {"SS": []})["SS"]
-    if token == "size":
-        _expect(tokens, "(")
-        measured, _, _, most = next(tokens), _expect(tokens, ")"), _expect(tokens, "<"), next(tokens)
-        return lambda item, names, values: (
-            names[measured] in item and len(item[names[measured]]["SS"]) < int(values[most]["N"])
-        )
-    if token in ("attribute_exists", "attribute_not_exists"):
-        _expect(tokens, "(")
-        name, exists = next(tokens), token == "attribute_exists"
-        _expect(tokens, ")")
+def _either(tokens: _Tokens) -> Evaluate:
+    left = _both(tokens)
+    while tokens.next == "OR":
+        tokens.take()
+        left = _joined(left, _both(tokens), any)
+    return left
+
+
+def _both(tokens: _Tokens) -> Evaluate:
+    left = _one(tokens)
+    while tokens.next == "AND":
+        tokens.take()
+        left = _joined(left, _one(tokens), all)
+    return left
+
+
+def _joined(left: Evaluate, right: Evaluate, how: Callable[[tuple[bool, bool]], bool]) -> Evaluate:
+    return lambda item, names, values: how((left(item, names, values), right(item, names, values)))
+
+
+def _one(tokens: _Tokens) -> Evaluate:
+    """One comparison or function, or a condition in parentheses, or the contrary of one."""
+    if tokens.next == "NOT":
+        tokens.take()
+        contrary = _one(tokens)
+        return lambda item, names, values: not contrary(item, names, values)
+    if tokens.next == "(":
+        tokens.take()
+        within = _either(tokens)
+        tokens.take(")")
+        return within
+    if tokens.next in ("attribute_exists", "attribute_not_exists"):
+        exists = tokens.take() == "attribute_exists"
+        tokens.take("(")
+        name = tokens.take()
+        tokens.take(")")
         return lambda item, names, values: (names[name] in item) == exists
-    compare, value = _COMPARISONS[next(tokens)], next(tokens)
-    return lambda item, names, values: compare(item.get(names[token]), values[value])
+    if tokens.next == "contains":
+        tokens.take()
+        whole, part = _arguments(tokens)
+        return lambda item, names, values: _contains(item.get(names[whole]), values[part])
+    return _comparison(tokens)
 
 
-def _expect(tokens: Iterator[str], expected: str) -> None:
-    if (token := next(tokens)) != expected:
-        raise NotImplementedError(f"{token} in place of {expected}")
+def _comparison(tokens: _Tokens) -> Evaluate:
+    left, sign, right = _operand(tokens), tokens.take(), _operand(tokens)
+
+    def evaluate(item: Item, names: Values, values: Values) -> bool:
+        ours, theirs = left(item, names, values), right(item, names, values)
+        if sign in ("=", "<>"):
+            return (ours == theirs) == (sign == "=")
+        if ours is None or theirs is None or set(ours) != set(theirs):
+            return False
+        return _COMPARISONS[sign](_ordered(ours), _ordered(theirs))
+
+    return evaluate
 
 
-_APPENDED = re.compile(r"list_append \(if_not_exists \((#\w+), (:\w+)\), (:\w+)\)")
+def _operand(tokens: _Tokens) -> Callable[[Item, Values, Values], Json | None]:
+    token = tokens.take()
+    if token == "size":
+        tokens.take("(")
+        name = tokens.take()
+        tokens.take(")")
+        return lambda item, names, values: _size(item.get(names[name]))
+    if token.startswith(":"):
+        return lambda item, names, values: values[token]
+    return lambda item, names, values: item.get(names[token])
+
+
+def _arguments(tokens: _Tokens) -> tuple[str, str]:
+    tokens.take("(")
+    first = tokens.take()
+    tokens.take(",")
+    second = tokens.take()
+    tokens.take(")")
+    return first, second
+
+
+def _ordered(value: Json) -> Any:
+    [(kind, content)] = value.items()
+    if kind == "N":
+        return Decimal(content)
+    if kind == "S":
+        return content
+    raise NotImplementedError(f"an order of {kind}")
+
+
+def _size(value: Json | None) -> Json | None:
+    return None if value is None else {"N": str(len(next(iter(value.values()))))}
+
+
+def _contains(whole: Json | None, part: Json) -> bool:
+    if whole is None:
+        return False
+    [(kind, content)] = whole.items()
+    if kind == "SS":
+        return part["S"] in content
+    raise NotImplementedError(f"contains in {kind}")
 
 
 def _updated(item: Item, expression: str, names: Values, values: Values) -> Item:
     """The item after SET, REMOVE and ADD; every value is read from what was stored before."""
-    changed = dict(item)
-    for section in re.split(r" (?=REMOVE |ADD )", expression):
-        verb, _, actions = section.partition(" ")
-        for action in re.split(r", (?=#)", actions):
-            name, _, value = action.replace(" = ", " ").partition(" ")
-            if appended := _APPENDED.fullmatch(value):
-                old, none, new = appended.groups()
-                changed[names[name]] = {"L": item.get(names[old], values[none])["L"] + values[new]["L"]}
-            elif verb == "SET":
-                changed[names[name]] = values[value]
-            elif verb == "REMOVE":
-                changed.pop(names[name], None)
-            elif verb == "ADD" and set(values[value]) == {"SS"}:
-                members = item.get(names[name], {"SS": []})["SS"]
-                changed[names[name]] = {"SS": sorted({*members, *values[value]["SS"]})}
-            else:
-                raise NotImplementedError(expression)
+    changed, tokens, verb = dict(item), _Tokens(expression), ""
+    while tokens.next:
+        if tokens.next in ("SET", "REMOVE", "ADD"):
+            verb = tokens.take()
+        name = names[tokens.take()]
+        if verb == "SET":
+            tokens.take("=")
+            changed[name] = _sum(tokens, item, names, values)
+        elif verb == "REMOVE":
+            changed.pop(name, None)
+        elif verb == "ADD":
+            changed[name] = _added(item.get(name), values[tokens.take()])
+        if tokens.next == ",":
+            tokens.take()
     return changed
+
+
+def _sum(tokens: _Tokens, item: Item, names: Values, values: Values) -> Json:
+    value = _value(tokens, item, names, values)
+    while tokens.next in ("+", "-"):
+        sign = tokens.take()
+        other = _value(tokens, item, names, values)
+        value = {"N": str(_ordered(value) + (1 if sign == "+" else -1) * _ordered(other))}
+    return value
+
+
+def _value(tokens: _Tokens, item: Item, names: Values, values: Values) -> Json:
+    token = tokens.take()
+    if token == "list_append":
+        tokens.take("(")
+        first = _value(tokens, item, names, values)
+        tokens.take(",")
+        second = _value(tokens, item, names, values)
+        tokens.take(")")
+        return {"L": [*first["L"], *second["L"]]}
+    if token == "if_not_exists":
+        tokens.take("(")
+        name = names[tokens.take()]
+        tokens.take(",")
+        other = _value(tokens, item, names, values)
+        tokens.take(")")
+        return item.get(name, other)
+    return values[token] if token.startswith(":") else item[names[token]]
+
+
+def _added(stored: Json | None, value: Json) -> Json:
+    [(kind, content)] = value.items()
+    if kind == "SS":
+        return {"SS": sorted({*(stored or {"SS": []})["SS"], *content})}
+    if kind == "N":
+        return {"N": str(Decimal((stored or {"N": "0"})["N"]) + Decimal(content))}
+    raise NotImplementedError(f"ADD of {kind}")

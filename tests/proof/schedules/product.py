@@ -386,6 +386,8 @@ _make_api_call = BaseClient._make_api_call
 def _call_aws(client: Any, operation: str, arguments: Any) -> Any:
     """Every call of the AWS SDK for Python, before it becomes a request."""
     if _running() is None:
+        if "amazonaws.com" in client.meta.endpoint_url:
+            raise RuntimeError(f"{operation} outside of an invocation: a thread of its own?")
         return _make_api_call(client, operation, arguments)
     observation = _perform(_SERVICES[client.meta.service_model.service_name], operation, arguments)
     if observation.how == "answer":

@@ -28,6 +28,11 @@ def test_no_schedule_by_chance_breaks_a_rule(product: Product) -> None:
     assert len(digests) > 180
 
 
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_seeded_bug_finds_its_place(bug: Bug) -> None:
+    Product(bug.changes)
+
+
 @pytest.mark.parametrize("bug", BUGS[1::6], ids=lambda bug: bug.name)
 def test_a_seeded_bug_breaks_a_rule(bug: Bug) -> None:
     assert find(bug) is not None
