@@ -8,14 +8,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from local.alipay import presets
-from local.alipay.authorizations import Agreement, Authorizations
+from local.alipay.authorizations import Agreement
 from local.alipay.ledger import NAMES
-from local.alipay.notifier import Notifier
-from local.alipay.payments import Payment, Payments
+from local.alipay.payments import Payment
 from local.alipay.plans import PlanInvalid
-from local.alipay.refunds import Refund, Refunds
-from local.alipay.reports import EDITIONS, Reports
-from local.alipay.world import World
+from local.alipay.refunds import Refund
+from local.alipay.reports import EDITIONS
+from local.alipay.simulation import Simulation
 
 Json = dict[str, Any]
 
@@ -27,22 +26,12 @@ class NotFound(Exception):
 class Control:
     """Its routes; the server answers `NotFound` with 404 and what is wrong with a request with 400."""
 
-    def __init__(
-        self,
-        world: World,
-        notifier: Notifier,
-        payments: Payments,
-        authorizations: Authorizations,
-        refunds: Refunds,
-        reports: Reports,
-        refuse: Callable[[float], None],
-    ) -> None:
-        self._world = world
-        self._notifier = notifier
-        self._payments = payments
-        self._authorizations = authorizations
-        self._refunds = refunds
-        self._reports = reports
+    def __init__(self, simulation: Simulation, refuse: Callable[[float], None]) -> None:
+        self._simulation = simulation
+        self._world = simulation.world
+        self._payments = simulation.payments
+        self._authorizations = simulation.authorizations
+        self._refunds = simulation.refunds
         self._refuse_connections = refuse
         self._views: dict[str, Callable[[Mapping[str, str]], Json]] = {
             "health": lambda query: {"status": "ok"},
@@ -51,13 +40,13 @@ class Control:
                 "agreement": dict(presets.AGREEMENTS),
                 "refund": dict(presets.REFUNDS),
             },
-            "payments": lambda query: {"payments": [one.as_json() for one in payments.all()]},
+            "payments": lambda query: {"payments": [one.as_json() for one in self._payments.all()]},
             "agreements": self._view_agreements,
-            "refunds": lambda query: {"refunds": [one.as_json() for one in refunds.all()]},
-            "balance": lambda query: {"balance": {name: str(value) for name, value in world.balance.items()}},
+            "refunds": lambda query: {"refunds": [one.as_json() for one in self._refunds.all()]},
+            "balance": lambda query: self._view_balance(),
             "clock": lambda query: self._view_clock(),
-            "requests": lambda query: {"requests": world.ledger.requests(_about(query))},
-            "notifications": lambda query: {"notifications": world.ledger.notifications(_about(query))},
+            "requests": lambda query: {"requests": self._world.ledger.requests(_about(query))},
+            "notifications": lambda query: {"notifications": self._world.ledger.notifications(_about(query))},
             "events": self._view_events,
         }
         self._commands: dict[str, Callable[[Json], Json]] = {
@@ -119,6 +108,9 @@ class Control:
         events = self._world.ledger.events(since, _about(query))
         return {"events": events, "next": events[-1]["seq"] if events else since}
 
+    def _view_balance(self) -> Json:
+        return {"balance": {currency: str(value) for currency, value in self._world.balance.items()}}
+
     def _view_clock(self) -> Json:
         return {"now": self._world.clock.now(), "ahead": self._world.clock.ahead_s}
 
@@ -150,7 +142,7 @@ class Control:
                 self._authorizations.new_code(subject)
         if not given.get("url", subject.notify_url):
             raise NotFound
-        sent = self._notifier.send(subject, given, attempt=0)
+        sent = self._simulation.notifier.send(subject, given, attempt=0)
         return {"status": sent.status, "body": sent.body, "error": sent.error, "acknowledged": sent.acknowledged}
 
     def _subject(self, given: Json) -> Payment | Agreement | Refund:
@@ -179,9 +171,9 @@ class Control:
         return refund.as_json()
 
     def _write_reports(self, given: Json) -> Json:
-        written = self._reports.write(
+        written = self._simulation.reports.write(
             Path(given["directory"]),
-            date.fromisoformat(given["day"]) if "day" in given else self._reports.today(),
+            date.fromisoformat(given["day"]) if "day" in given else self._simulation.reports.today(),
             given.get("editions", EDITIONS),
             given.get("formats", ["csv"]),
             frozenset(given.get("quirks", [])),
@@ -191,7 +183,7 @@ class Control:
     def _set_balance(self, given: Json) -> Json:
         with self._world.lock:
             self._world.balance[str(given["currency"])] = int(given["value"])
-        return self._views["balance"]({})
+        return self._view_balance()
 
     def _set_clock(self, given: Json) -> Json:
         ahead = given["ahead"] if "ahead" in given else datetime.fromisoformat(given["at"]).timestamp() - time.time()
@@ -210,10 +202,7 @@ class Control:
         return {"seconds": seconds}
 
     def _reset(self, given: Json) -> Json:
-        with self._world.lock:
-            for capability in (self._payments, self._authorizations, self._refunds):
-                capability.clear()
-            self._world.clear()
+        self._simulation.reset()
         return {"reset": True}
 
 

@@ -24,17 +24,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.alipay import answers
-from local.alipay.authorizations import Authorizations
 from local.alipay.control import Control, NotFound
-from local.alipay.gateway import Gateway
-from local.alipay.ledger import NAMES, Ledger
-from local.alipay.notifier import Notifier
-from local.alipay.payments import Payments
+from local.alipay.ledger import NAMES
 from local.alipay.plans import Behaviour, PlanInvalid, PlanUnknown
-from local.alipay.refunds import Refunds
-from local.alipay.reports import Reports
+from local.alipay.simulation import Simulation
 from local.alipay.wire import Keys, Rejected, check_request, result
-from local.alipay.world import NotPossible, World
+from local.alipay.world import NotPossible
 
 Json = dict[str, Any]
 
@@ -43,37 +38,23 @@ _IDLE_S = 75.0
 _API_PATH = re.compile(r"/ams/(?:sandbox/)?api/v1/(.+)")
 
 
-class Alipay:
-    """The parts of the simulation, put together."""
+class Door:
+    """The simulation, and the server that listens for it now: to refuse connections, that one is closed for a while."""
 
     listening: "Server"
-    """The one at the door; connections that an earlier one took still talk to that."""
+    """Connections that an earlier one took still talk to that."""
 
-    def __init__(self, keys: Keys, notify_scale: float, ledger_file: Path | None) -> None:
-        self.keys = keys
-        self.world = World(Ledger(ledger_file))
-        notifier = Notifier(self.world, keys, notify_scale)
-        authorizations = Authorizations(self.world, notifier)
-        self.payments = Payments(self.world, notifier, authorizations)
-        refunds = Refunds(self.world, notifier, self.payments)
-        self.gateway = Gateway(self.world, self.payments, authorizations, refunds)
-        self.control = Control(
-            self.world,
-            notifier,
-            self.payments,
-            authorizations,
-            refunds,
-            Reports(self.world, self.payments, refunds),
-            lambda seconds: self.listening.refuse(seconds),
-        )
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.control = Control(simulation, lambda seconds: self.listening.refuse(seconds))
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> None:
-        self.alipay = alipay
+    def __init__(self, address: tuple[str, int], door: Door, tls: ssl.SSLContext | None) -> None:
+        self.door = door
         self.closed_for_s = 0.0
         self.connections = count(1)
         super().__init__(address, Handler)
@@ -137,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
     # The wallet API
 
     def _wallet_api(self, body: bytes) -> None:
-        alipay = self.server.alipay
+        alipay = self.server.door.simulation
         ledger = alipay.world.ledger
         entry = ledger.request(self.path, self.number, body)
         about = {name: entry[name] for name in NAMES if entry.get(name)}
@@ -174,11 +155,11 @@ class Handler(BaseHTTPRequestHandler):
     # The control API
 
     def _control(self, body: bytes) -> None:
-        alipay = self.server.alipay
+        door = self.server.door
         url = urlsplit(self.path)
         path = url.path.removeprefix("/_sim/")
         if path.startswith("followed/"):
-            alipay.payments.count_redirect(unquote(path.removeprefix("followed/")))
+            door.simulation.payments.count_redirect(unquote(path.removeprefix("followed/")))
             self._json(200, {"result": result("S", "SUCCESS")})
             return
         if not ipaddress.ip_address(self.client_address[0]).is_loopback:
@@ -190,9 +171,9 @@ class Handler(BaseHTTPRequestHandler):
             if not isinstance(given, dict):
                 raise PlanInvalid("the body must be an object")
             posted = self.command == "POST"
-            self._json(200, alipay.control.command(path, given) if posted else alipay.control.view(path, query))
+            self._json(200, door.control.command(path, given) if posted else door.control.view(path, query))
         except NotFound:
-            self._json(404, {"error": "not found", "routes": alipay.control.routes})
+            self._json(404, {"error": "not found", "routes": door.control.routes})
         except NotPossible as refused:
             self._json(409, {"error": str(refused)})
         except (AttributeError, KeyError, TypeError, ValueError, PlanUnknown) as error:
@@ -232,13 +213,13 @@ def main() -> None:
     if options.tls_cert is not None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
-    alipay = Alipay(Keys.load(options.keys), options.notify_scale, options.ledger)
-    serve((options.host, options.port), alipay, tls)
+    simulation = Simulation(Keys.load(options.keys), options.notify_scale, options.ledger)
+    serve((options.host, options.port), Door(simulation), tls)
 
 
-def serve(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> None:
+def serve(address: tuple[str, int], door: Door, tls: ssl.SSLContext | None) -> None:
     """Serve until a signal. To refuse connections the server is closed for a while: nobody listens then."""
-    server = Server(address, alipay, tls)
+    server = Server(address, door, tls)
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -251,19 +232,19 @@ def serve(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) 
     host, port = address[0], server.server_port
     print(f"simulated Alipay ready on {'http' if tls is None else 'https'}://{host}:{port}", flush=True)
     while True:
-        alipay.listening = server
+        door.listening = server
         with server:
             server.serve_forever(poll_interval=0.1)
         if stopped.wait(server.closed_for_s) or not server.closed_for_s:
             return
-        server = _again((host, port), alipay, tls)
+        server = _again((host, port), door, tls)
 
 
-def _again(address: tuple[str, int], alipay: Alipay, tls: ssl.SSLContext | None) -> Server:
+def _again(address: tuple[str, int], door: Door, tls: ssl.SSLContext | None) -> Server:
     """A new server where the old one was, as soon as the port is free: a caller's own end may have been given it."""
     while True:
         try:
-            return Server(address, alipay, tls)
+            return Server(address, door, tls)
         except OSError:
             time.sleep(0.05)
 
