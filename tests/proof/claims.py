@@ -1,6 +1,7 @@
 """What a proof says for itself: a line per claim with its figure, for people and for `make prove`."""
 
 import json
+import random
 from dataclasses import asdict, dataclass
 
 from tests.proof import ROOT
@@ -19,6 +20,11 @@ class Claim:
 
     def __str__(self) -> str:
         return f"{'holds' if self.holds else 'SHORT'}  {self.name}: {self.figure} (asked: {self.bar})"
+
+
+def a_seed() -> int:
+    """A seed by chance, for a proof that was given none; it is printed and stands in the figures."""
+    return random.randrange(1_000_000)
 
 
 def none(name: str, number: int) -> Claim:

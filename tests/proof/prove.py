@@ -1,6 +1,8 @@
 """Every claim of docs/guarantee.md, by the command that shows it; exit status 1 if one falls short.
 
-    python -m tests.proof.prove [NAME ...]        some of the proofs only; the figures of the others stay as they were
+    python -m tests.proof.prove [--seed N] [NAME ...]
+
+With names, some of the proofs only; the figures of the others stay as they were.
 
 A line per claim, then the table of them in docs/guarantee.md, which nobody writes by hand. What a proof prints on its
 way goes to .local/prove/NAME.log, its claims to .local/prove/NAME.json.
@@ -19,10 +21,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.kit.fault_list import SHOWN
 from tests.proof import ROOT
-from tests.proof.claims import FIGURES, Claim, report
+from tests.proof.claims import FIGURES, Claim, a_seed, report
 
 GUARANTEE = ROOT / "docs" / "guarantee.md"
 BEGIN, END = "<!-- written by make prove: begin -->\n", "<!-- written by make prove: end -->\n"
@@ -36,6 +39,8 @@ class Proof:
 
     name: str
     command: tuple[str | Path, ...]
+    by_chance: bool = False
+    """It takes a seed."""
     read: Callable[[int], list[Claim]] | None = None
 
     @property
@@ -97,35 +102,37 @@ def proof(module: str) -> tuple[str | Path, ...]:
 PROOFS = (
     Proof("linters", proof("linters")),
     Proof("model", proof("model")),
-    Proof("schedules", proof("schedules")),
+    Proof("schedules", proof("schedules"), by_chance=True),
     Proof("mutation", proof("mutation")),
-    Proof("fuzz", proof("fuzz")),
-    Proof("suite", (PYTHON, "-m", "pytest", f"--junitxml={RESULTS.relative_to(ROOT)}"), suite),
+    Proof("fuzz", proof("fuzz"), by_chance=True),
+    Proof("suite", (PYTHON, "-m", "pytest", f"--junitxml={RESULTS.relative_to(ROOT)}"), read=suite),
     Proof("least-privilege", proof("least_privilege")),
-    Proof("soak", proof("soak")),
+    Proof("soak", proof("soak"), by_chance=True),
 )
 
 
-def run(each: Proof) -> None:
+def run(each: Proof, seed: int) -> None:
     """Run one proof; afterwards its claims are in FIGURES, and a command that failed without one says so."""
     began = time.monotonic()
     FIGURES.mkdir(parents=True, exist_ok=True)
     for old in (FIGURES / f"{each.name}.json", FIGURES / f"{each.name}.xml"):
         old.unlink(missing_ok=True)
-    print(f"... {each.name}: {each.shown}", flush=True)
+    command = [*each.command, *(["--seed", str(seed)] if each.by_chance else [])]
+    print(f"... {each.name}: {each.shown}{f' --seed {seed}' if each.by_chance else ''}", flush=True)
     with (FIGURES / f"{each.name}.log").open("w") as log:
-        status = subprocess.run(each.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+        status = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     claims = each.read(status) if each.read else [Claim(**claim) for claim in claims_of(each.name)]
     if status and all(claim.holds for claim in claims):
         claims.append(Claim(each.name, f"ended with {status}, see .local/prove/{each.name}.log", "0", holds=False))
     report(each.name, claims, time.monotonic() - began)
 
 
-def claims_of(name: str) -> list[dict[str, str | bool]]:
+def claims_of(name: str) -> list[dict[str, Any]]:
     """The claims that a proof kept, or that it kept none."""
     kept = FIGURES / f"{name}.json"
     none_kept = {"name": "every claim", "figure": "not run to the end", "bar": "to be run", "holds": False}
-    return json.loads(kept.read_text())["claims"] if kept.exists() else [none_kept]
+    claims: list[dict[str, Any]] = json.loads(kept.read_text())["claims"] if kept.exists() else [none_kept]
+    return claims
 
 
 def write_guarantee() -> None:
@@ -182,7 +189,9 @@ def need_spin() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(each.name for each in PROOFS))
-    names = parser.parse_args().names
+    parser.add_argument("--seed", type=int, default=a_seed(), help="of all that is taken by chance")
+    options = parser.parse_args()
+    names = options.names
     chosen = [each for each in PROOFS if not names or each.name in names]
     if unknown := set(names) - {each.name for each in PROOFS}:
         parser.error(f"no such proof: {', '.join(sorted(unknown))}")
@@ -190,7 +199,7 @@ def main() -> int:
         need_spin()
     began = time.monotonic()
     for each in chosen:
-        run(each)
+        run(each, options.seed)
     write_guarantee()
     claims = [claim for each in chosen for claim in claims_of(each.name)]
     short = [claim for claim in claims if not claim["holds"]]

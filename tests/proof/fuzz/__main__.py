@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proof import ROOT
-from tests.proof.claims import Claim, none, report
+from tests.proof.claims import Claim, a_seed, none, report
 
 from .targets import TARGETS
 from .timing import Stopwatch
@@ -50,15 +50,8 @@ class Job:
         """Returns when the worker has left its result."""
         self.directory.mkdir(parents=True)
         python = ROOT / ".local" / "venvs" / "fuzz" / "bin" / "python"
-        command = [
-            python,
-            "-m",
-            "tests.proof.fuzz.worker",
-            self.target,
-            str(self.executions),
-            str(self.seed),
-            self.directory,
-        ]
+        numbers = [str(self.executions), str(self.seed)]
+        command = [str(python), "-m", "tests.proof.fuzz.worker", self.target, *numbers, str(self.directory)]
         with (
             (self.directory / "fuzzer.log").open("w") as log,
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as worker,
@@ -71,14 +64,15 @@ class Job:
 
     @property
     def result(self) -> dict[str, object]:
-        return json.loads((self.directory / "result.json").read_text())
+        found: dict[str, object] = json.loads((self.directory / "result.json").read_text())
+        return found
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     options.add_argument("--executions", type=int, default=EXECUTIONS)
     options.add_argument("--quick", action="store_const", dest="executions", const=QUICK, help=f"{QUICK:,} executions")
-    options.add_argument("--seed", type=int, default=int(time.time()), help="of the first worker; the time by default")
+    options.add_argument("--seed", type=int, default=a_seed(), help="of the first worker; by chance if left out")
     options.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"))
     chosen = options.parse_args()
     if chosen.replay:
@@ -90,6 +84,7 @@ def main() -> int:
 
 def fuzz(executions: int, first_seed: int) -> int:
     """Run the workers, measure their slowest inputs again, and report."""
+    print(f"  seed {first_seed}", flush=True)
     started = time.monotonic()
     _environment()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
@@ -118,7 +113,7 @@ def fuzz(executions: int, first_seed: int) -> int:
         [
             Claim(
                 "fuzz: executions of parse and verify",
-                f"{executed:,}",
+                f"{executed:,} from seed {first_seed}",
                 f"at least {executions:,}",
                 executed >= executions,
             ),

@@ -308,9 +308,11 @@ def _structured(
     def checked(made: bytes) -> None:
         check(clock[-1], made)
 
+    fuzz_one = vars(checked)["hypothesis"].fuzz_one_input
+
     def run(timed: Timed, data: bytes) -> None:
         clock[:] = [timed]
-        checked.hypothesis.fuzz_one_input(data)
+        fuzz_one(data)
 
     return run
 

@@ -92,7 +92,7 @@ def and_a_second(loss: AbstractContextManager[None]) -> Iterator[None]:
 
 
 def invocation_is_needed(here: Deployment, invocation: Invocation) -> bool:
-    flows = [the_sweep_runs_every_minute] if invocation.service == "events.amazonaws.com" else FLOWS
+    flows: list[Flow] = [the_sweep_runs_every_minute] if invocation.service == "events.amazonaws.com" else FLOWS
     return is_needed(here, str(invocation), uninvited(here.aws, invocation), flows)
 
 

@@ -154,7 +154,10 @@ def _changes(parent: ast.AST, node: Any) -> Iterator[Any]:
             if isinstance(node.type, ast.Tuple):
                 yield from (_with(node, type=_with(node.type, elts=rest)) for rest in _one_less(node.type.elts))
             yield _with(node, body=[ast.Raise()])
-        case ast.Call(func=ast.Attribute(value=ast.Name("re"), attr="compile"), args=[ast.Constant(pattern), *flags]):
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name("re"), attr="compile"),
+            args=[ast.Constant(str() | bytes() as pattern), *flags],
+        ):
             yield from (_with(node, args=[ast.Constant(other), *flags]) for other in _patterns(pattern))
         case ast.Call(func=ast.Attribute(value=value), args=[], keywords=[]):
             yield value

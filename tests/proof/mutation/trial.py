@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -146,7 +147,7 @@ class Trials:
             while len(running) < WORKERS and (mutant := next(waiting, None)):
                 tests = self._tests(mutant)
                 timeout_s = LEAST_TIMEOUT_S + 5 * sum(self._reach.seconds[test] for test in tests)
-                process = _Fork(lambda mutant=mutant, tests=tests: way(mutant, tests), timeout_s)
+                process = _Fork(partial(way, mutant, tests), timeout_s)
                 running[process.pid] = mutant, process
             if not running:
                 return
@@ -270,7 +271,7 @@ class _Recorder:
         result = yield
         self._coverage.switch_context("")
         self.seconds[item.nodeid] = time.monotonic() - begun
-        return result  # type: ignore[return-value]
+        return result
 
 
 class _Chosen:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache
 from typing import NamedTuple
 
-from tests.proof.claims import Claim, report
+from tests.proof.claims import Claim, a_seed, report
 
 from .agreement import compare, emulator
 from .bugs import BUGS, Bug, find
@@ -42,26 +42,30 @@ def main() -> int:
         "--bugs", action="store_true", help="only the seeded bugs, each with the schedule that shows it"
     )
     parser.add_argument(
-        "--exhaust", metavar="BOUNDS", help="only every schedule within these, such as 2,2,2,0,2,1,-1,1"
+        "--exhaust",
+        metavar="BOUNDS",
+        help="only every schedule within these, such as initiate=2,notify=1,faults=1,later=1",
     )
+    parser.add_argument("--seed", type=int, default=a_seed(), help="of what is taken by chance")
     parser.add_argument("--replay", metavar="'BOUNDS SCHEDULE'", help="execute this schedule and show every step")
     options = parser.parse_args()
     if options.replay:
         return replay(options.replay)
     if options.exhaust:
         return exhaust_one(options.exhaust)
+    print(f"  seed {options.seed}", flush=True)
     begun = time.monotonic()
     scale = QUICK if options.quick else WHOLE
     bugs = BUGS if options.bugs else scale.bugs
     with ProcessPoolExecutor(CORES) as pool:
         # All of it is handed over at once: beside the longest search, which begins first, the rest is done.
         searches = {} if options.bugs else {pool.submit(_exhaust, bounds): bounds for bounds in scale.exhausted}
-        executions = [] if options.bugs else pool.map(_execute, range(scale.executed // CHUNK))
+        executions = [] if options.bugs else pool.map(_execute, _seeds(options.seed, scale.executed // CHUNK))
         found = pool.map(_find, [bug.name for bug in bugs])
-        claims = [] if options.bugs else [*_exhausted(searches), _executed(executions, scale)]
+        claims = [] if options.bugs else [*_exhausted(searches), _executed(executions, scale, options.seed)]
         claims.append(_found(found, bugs))
     if not options.bugs:
-        claims.append(_agrees(scale))
+        claims.append(_agrees(scale, options.seed))
     return report("schedules", claims, time.monotonic() - begun, whole=scale is WHOLE and not options.bugs)
 
 
@@ -125,12 +129,17 @@ def _words(bounds: Bounds) -> str:
     return f"{counts} (crashes and lost answers)" if bounds.plain else counts
 
 
+def _seeds(seed: int, number: int) -> range:
+    """One for each chunk, none of which another seed has."""
+    return range(seed * 1_000, seed * 1_000 + number)
+
+
 def _execute(seed: int) -> tuple[set[str], Broken | None]:
     gc.freeze()  # what is remembered stays: to go through it again and again takes a third of the time
     return execute_some(shipped(), ALL, seed, CHUNK)
 
 
-def _executed(executions: Iterable[tuple[set[str], Broken | None]], scale: Scale) -> Claim:
+def _executed(executions: Iterable[tuple[set[str], Broken | None]], scale: Scale, seed: int) -> Claim:
     """Schedules by chance, executed from start to end."""
     distinct: set[str] = set()
     broken, begun = None, time.monotonic()
@@ -141,7 +150,7 @@ def _executed(executions: Iterable[tuple[set[str], Broken | None]], scale: Scale
             print(found, flush=True)
         if done % 10 == 0:
             print(f"  {done * CHUNK:,} executed, {time.monotonic() - begun:.0f} s", flush=True)
-    figure = f"{scale.executed:,}, of which {len(distinct):,} distinct"
+    figure = f"{scale.executed:,} from seed {seed}, of which {len(distinct):,} distinct"
     bar = f"{scale.executed:,}, no rule broken"
     return Claim(f"executed schedules of {_words(ALL)}", figure, bar, not broken)
 
@@ -160,10 +169,10 @@ def _found(searches: Iterable[Broken | None], bugs: list[Bug]) -> Claim:
     return Claim("seeded bugs caught", f"{caught}/{len(bugs)}", f"{len(bugs)}/{len(bugs)}", caught == len(bugs))
 
 
-def _agrees(scale: Scale) -> Claim:
+def _agrees(scale: Scale, seed: int) -> Claim:
     """The rows in memory against DynamoDB's."""
     with emulator() as client:
-        compared, differences = compare(shipped(), client, scale.histories)
+        compared, differences = compare(shipped(), client, scale.histories, seed)
     for difference in differences[:3]:
         print(difference, flush=True)
     figure = f"{compared:,} histories, {len(differences)} differ"

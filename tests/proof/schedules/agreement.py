@@ -61,8 +61,8 @@ def _compare_table(product: Product, client: Any, seed: int) -> list[str]:
         ours, theirs = (_play(product, history, serve) for serve in (memory, remote))
         if ours != theirs:
             differences.append(f"{history}\n  memory   {ours}\n  emulator {theirs}")
-    if (ours := memory.items()) != (theirs := remote.items()):
-        differences.append(f"rows of {name}\n  memory   {ours}\n  emulator {theirs}")
+    if (rows := memory.items()) != (theirs_too := remote.items()):
+        differences.append(f"rows of {name}\n  memory   {rows}\n  emulator {theirs_too}")
     client.delete_table(TableName=name)
     return differences
 

@@ -85,7 +85,7 @@ def writes(method: str, distort: Callable[[Write], Write]) -> tuple[Change, ...]
 
     def guard(old: Any, named: Named) -> Any:
         def call(item: Any, condition: Any, *actions: Any, **keywords: Any) -> Any:
-            write = Write(item, condition, *(actions or ([],)), keywords)
+            write = Write(item, condition, actions[0] if actions else [], keywords)
             if begun:
                 begun.clear()
                 write = distort(write)

@@ -78,7 +78,8 @@ def _of(owner: Any, part: str, name: str) -> Any:
 
 
 def _child(node: ast.AST, part: str, name: str) -> ast.AST:
-    for child in getattr(node, "body", ()):
+    statements: list[ast.stmt] = getattr(node, "body", [])
+    for child in statements:
         if getattr(child, "name", None) == part or part in _assigned(child):
             return child
     raise Gone(name)

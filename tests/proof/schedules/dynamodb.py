@@ -7,7 +7,7 @@ DynamoDB is shown in `agreement`.
 import functools
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 

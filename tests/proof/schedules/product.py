@@ -85,7 +85,8 @@ class Run:
     """One invocation, up to its next effect."""
 
     def __init__(self, handler: Callable[[Any, Any], Any], event: str, name: str, clock: int) -> None:
-        self.name, self.clock, self.tokens, self.metrics = name, clock, 0, []
+        self.name, self.clock, self.tokens = name, clock, 0
+        self.metrics: list[str] = []
         self._greenlet = greenlet(lambda: self._invoke(handler, json.loads(event)))
         self._greenlet.run_of = self
         self.effect: Effect = self._greenlet.switch()
@@ -112,7 +113,8 @@ def _running() -> Run | None:
 def _perform(kind: str, operation: str, arguments: Any) -> Observation:
     """Stop here until the scheduler says what came of the effect."""
     effect = Effect(kind, operation, json.dumps(arguments, sort_keys=True))
-    return getcurrent().parent.switch(effect)
+    observation: Observation = getcurrent().parent.switch(effect)
+    return observation
 
 
 # --- Positions -------------------------------------------------------------------------------------------------------
@@ -136,7 +138,8 @@ class Position:
     __slots__ = ("_after", "_start", "_told", "effect")
 
     def __init__(self, start: Callable[[], Run], told: tuple[Observation, ...], run: Run) -> None:
-        self._start, self._told, self._after = start, told, {}
+        self._start, self._told = start, told
+        self._after: dict[Observation, Position] = {}
         self.effect = run.effect
 
     def after(self, observation: Observation) -> "Position":
@@ -231,9 +234,9 @@ def _load(changes: Sequence[Change]) -> tuple[dict[str, ModuleType], dict[str, M
     if unmet := finder.unmet():
         raise Gone(f"no such module: {unmet}")
     modules = finder.loaded
-    telemetry = modules["autodebit.telemetry"]
+    telemetry: Any = modules["autodebit.telemetry"]
     telemetry.count, telemetry.settled = _count, _settled
-    gateway = modules["autodebit.alipay.gateway"]
+    gateway: Any = modules["autodebit.alipay.gateway"]
     gateway.sign = functools.cache(gateway.sign)  # RSA is most of the time that a run takes
     return modules, apps
 
@@ -251,12 +254,12 @@ def _own_modules(finder: _Finder) -> Iterator[None]:
         del sys.modules[name]
     for name in ("aws_lambda_powertools", "aws_lambda_powertools.metrics"):
         sys.modules[name] = _silent_module(name)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         os.environ.clear()
         os.environ.update(variables)
         for name in ours("autodebit") | ours("aws_lambda_powertools"):
@@ -306,7 +309,7 @@ def _now() -> datetime:
 
 class _Datetime(datetime):
     @classmethod
-    def now(cls, tz: Any = None) -> datetime:
+    def now(cls, tz: Any = None) -> Any:
         return _now().astimezone(tz)
 
 

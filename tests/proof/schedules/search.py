@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .product import Product
 from .world import Bounds, State, Violation, World, is_fault
@@ -74,16 +74,17 @@ class Search(NamedTuple):
 
 
 def written(bounds: Bounds, schedule: Schedule) -> str:
-    return (
-        ",".join(str(int(bound)) for bound in bounds)
-        + " "
-        + " ".join(decision.replace(" ", "@") for decision in schedule)
-    )
+    """As `initiate=1,faults=1 +initiate initiate1:! end:S`."""
+    usual = Bounds()._asdict()
+    told = ",".join(f"{name}={int(bound)}" for name, bound in bounds._asdict().items() if bound != usual[name])
+    return " ".join([told, *(decision.replace(" ", "@") for decision in schedule)])
 
 
 def read(text: str) -> tuple[Bounds, Schedule]:
-    bounds, *schedule = text.split()
-    return Bounds(*map(int, bounds.split(","))), tuple(decision.replace("@", " ") for decision in schedule)
+    """What was written so."""
+    told, *schedule = text.split()
+    bounds: dict[str, Any] = {name: int(bound) for name, _, bound in (each.partition("=") for each in told.split(","))}
+    return Bounds(**bounds), tuple(decision.replace("@", " ") for decision in schedule)
 
 
 def exhaust(product: Product, bounds: Bounds, most: int | None = None) -> Search:
@@ -94,7 +95,7 @@ def exhaust(product: Product, bounds: Bounds, most: int | None = None) -> Search
     """
     world = World(bounds, product.remembered)
     # Decisions are kept as a chain: most states are never reported.
-    waiting: list[tuple[State, tuple]] = [(world.take(State(), FIRST), ((), FIRST))]
+    waiting: list[tuple[State, tuple[Any, ...]]] = [(world.take(State(), FIRST), ((), FIRST))]
     seen = {hash(waiting[0][0])}
     steps = ends = 0
     while waiting and (most is None or len(seen) < most):
@@ -117,7 +118,7 @@ def exhaust(product: Product, bounds: Bounds, most: int | None = None) -> Search
     return Search(len(seen), steps, ends, None)
 
 
-def _unchained(chain: tuple) -> Schedule:
+def _unchained(chain: tuple[Any, ...]) -> Schedule:
     decisions = []
     while chain:
         chain, decision = chain

@@ -103,7 +103,7 @@ class State(NamedTuple):
     """A pay is on the wire and may arrive yet."""
     executions: tuple[Execution, ...] = ()
     running: tuple[Invocation, ...] = ()
-    begun: tuple[int, int, int, int] = (0, 0, 0, 0)
+    begun: tuple[int, ...] = (0, 0, 0, 0)
     faults: int = 0
     delays: int = 0
     last: str = ""
@@ -413,7 +413,8 @@ def _with(state: State, old: Invocation, new: Invocation | None) -> State:
 
 @functools.cache
 def _row(text: str) -> dict[str, Any]:
-    return json.loads(text)
+    row: dict[str, Any] = json.loads(text)
+    return row
 
 
 @functools.cache

@@ -77,6 +77,12 @@ def compare(books: Books) -> list[Difference]:
     return found
 
 
+def unheard(open_rows: Iterable[Json], heard: set[str]) -> list[Difference]:
+    """The orders that are INIT, may have reached Alipay, and are none of those that the alarm has heard of."""
+    silent = {row["paymentRequestId"] for row in open_rows if not row.get("neverSent")} - heard
+    return [Difference(key, LOST_RESULT, "INIT for long, and the alarm is not told of it") for key in sorted(silent)]
+
+
 def by_kind(differences: Iterable[Difference]) -> dict[str, set[str]]:
     """The payments at fault."""
     payments: dict[str, set[str]] = defaultdict(set)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.kit.books import counted_as_init_too_long
 from tests.kit.stacks import Deployment
-from tests.kit.waiting import eventually
 
 from .callers import Callers
-from .comparison import FINAL, LOST_RESULT, Books, Difference, compare
+from .comparison import FINAL, Books, Difference, compare, unheard
 from .fates import Fate, prefix
 from .tally import REFUSED, Tally, rules
 
@@ -123,14 +123,10 @@ class Soak:
 
     def _alarm_unheard(self) -> list[Difference]:
         """A quarter of an hour later the sweep counts every order that is INIT and may have reached Alipay."""
-        open_rows = [row for row in self._open_rows() if not row.get("neverSent")]
-        before = self._counted_too_long()
-        for row in open_rows:
+        for row in self._open_rows():
             self._set(row["paymentRequestId"], "attemptedAt", LONG_AGO)
-        counted = self._counted_too_long() - before
-        if counted == len(open_rows):
-            return []
-        return [Difference("", LOST_RESULT, f"{len(open_rows)} orders are INIT, the alarm is told of {counted}")]
+        heard = counted_as_init_too_long(self._deployment)
+        return unheard(self._open_rows(), heard)
 
     def _sweep(self) -> Json | None:
         """Let a minute's sweep run now; what it did, or None: on a busy machine one may fail, and the next makes up."""
@@ -139,9 +135,6 @@ class Soak:
         except AssertionError as error:
             print(f"  a sweep failed: {str(error)[:120]}", flush=True)
             return None
-
-    def _counted_too_long(self) -> int:
-        return int(eventually(self._sweep, "a sweep ended well", 60)["initTooLong"])
 
     def _set(self, payment_request_id: str, attribute: str, value: str) -> None:
         """In an order that is INIT still and has such an attribute."""

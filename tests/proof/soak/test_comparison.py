@@ -16,6 +16,7 @@ from .comparison import (
     Asked,
     Books,
     compare,
+    unheard,
 )
 
 Json = dict[str, Any]
@@ -162,3 +163,9 @@ def test_whatever_is_falsified_is_found_and_named(kind: str, falsify: Callable[[
     found = books()
     falsify(found)
     assert kind in {difference.kind for difference in compare(found)}
+
+
+def test_an_order_that_the_alarm_has_not_heard_of_is_named_however_many_others_it_has() -> None:
+    rows = [{"paymentRequestId": key} for key in ("a", "b")] + [{"paymentRequestId": "c", "neverSent": True}]
+    assert unheard(rows, {"a", "b", "of another run"}) == []
+    assert [difference.payment_request_id for difference in unheard(rows, {"a", "c", "of another run"})] == ["b"]
