@@ -16,7 +16,11 @@ calls besides AWS can have its faults here too, and stands in one order with the
 | `DELETE /_fault/log`   | forgets them                                                                            |
 
 For each call the first rule that matches and is not used up applies, in this order: `delay`, `hold`, `drop` before,
-`error`, `stale`, `withhold`, and `drop` after.
+`error`, `stale`, `fail_entries`, `withhold`, and `drop` after.
+
+S3 is REST: its `op` is `PUT /bucket/key`, and its errors are XML. All other services name the call in X-Amz-Target:
+`DynamoDB_20120810.TransactWriteItems`, `AWSEvents.PutEvents`, `TrentService.Decrypt` (KMS), `AmazonSQS.SendMessage`,
+`AWSStepFunctions.StartExecution`, `secretsmanager.GetSecretValue`.
 """
 
 from __future__ import annotations
@@ -34,11 +38,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 READS = ("GetItem", "BatchGetItem", "Query", "Scan")
+PUT_EVENTS = "AWSEvents.PutEvents"
 LOGGED_CALLS_MAX = 10_000
 REMEMBERED_READS_MAX = 1_000
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+AS_ROOT = "AWS4-HMAC-SHA256 Credential=test/20000101/us-east-1/events/aws4_request, SignedHeaders=host, Signature=0"
 
 
 @dataclass
@@ -60,15 +67,20 @@ class Rule:
     error: str = ""  # answer with this AWS error instead of calling
     status: int = 400
     message: str = "injected"
+    reasons: list[str] = field(default_factory=list)  # of a TransactionCanceledException: a code for each item, or None
+    fail_entries: str = ""  # PutEvents: refuse entries whose JSON contains this regular expression, put the others
     stale: bool = False  # the answer that the same eventually consistent read had the last time
     applied: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         re.compile(self.match)
+        re.compile(self.fail_entries)
         self.name = self.name or self.op
         self._draws: Counter[str] = Counter()
         if self.drop not in ("", "before", "after"):
             raise ValueError(f"drop: {self.drop!r} is neither before nor after")
+        if self.fail_entries and self.op != PUT_EVENTS:
+            raise ValueError(f"fail_entries: only {PUT_EVENTS} has entries")
 
     def takes(self, op: str, body: str) -> bool:
         """Whether the rule applies to this call, which is then counted."""
@@ -221,21 +233,43 @@ class Connection(BaseHTTPRequestHandler):
             if rule.drop == "before":
                 return None
             if rule.error:
-                document = {"__type": rule.error, "message": rule.message, "Message": rule.message}
-                return Answer.of_json(rule.status, document, x_amzn_ErrorType=rule.error)
+                return aws_error(rule, xml="/s3/aws4_request" in self.headers.get("Authorization", ""))
             if rule.stale and may_be_stale and (op, body) in faults.reads:
                 return faults.reads[op, body]
-        answer = self.forward(body)
+        answer = self.put_events(body, rule) if rule and rule.fail_entries else self.forward(body)
         if answer and may_be_stale:
             faults.remember(op, body, answer)
         if rule and rule.withhold:
             faults.wait(rule, released)
         return None if rule and rule.drop == "after" else answer
 
-    def forward(self, body: bytes) -> Answer | None:
+    def put_events(self, body: bytes, rule: Rule) -> Answer | None:
+        """Have all entries but those that the rule fails put, and answer for each, in order.
+
+        https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+        The call is another than the caller signed, so it is made as the emulator's root.
+        """
+        request = json.loads(body)
+        refused = [bool(re.search(rule.fail_entries, json.dumps(entry))) for entry in request["Entries"]]
+        kept = [entry for entry, fails in zip(request["Entries"], refused, strict=True) if not fails]
+        put: list[Any] = []
+        if kept:
+            root = {"Authorization": AS_ROOT, "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD"}
+            answer = self.forward(json.dumps({**request, "Entries": kept}).encode(), root)
+            if answer is None or answer.status != 200:
+                return answer
+            put = json.loads(answer.body)["Entries"]
+        put.reverse()
+        failure = {"ErrorCode": "InternalFailure", "ErrorMessage": rule.message}
+        entries = [failure if fails else put.pop() for fails in refused]
+        return Answer.of_json(200, {"FailedEntryCount": sum("ErrorCode" in one for one in entries), "Entries": entries})
+
+    def forward(self, body: bytes, other_headers: Mapping[str, str] | None = None) -> Answer | None:
         """The answer from where the call goes; None if nobody is there, or dies over the call."""
         upstream = self.upstream()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        replaced = HOP_BY_HOP | {name.lower() for name in other_headers or {}}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in replaced}
+        headers |= other_headers or {}
         try:
             upstream.request(self.command, self.path, body, headers)
             response = upstream.getresponse()
@@ -243,7 +277,9 @@ class Connection(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             upstream.close()
             return None
-        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP]
+        # The length of what a HEAD does not send is part of its answer.
+        dropped = HOP_BY_HOP - {"content-length"} if self.command == "HEAD" else HOP_BY_HOP
+        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in dropped]
         return Answer(response.status, kept, content)
 
     def upstream(self) -> http.client.HTTPConnection:
@@ -261,7 +297,8 @@ class Connection(BaseHTTPRequestHandler):
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
@@ -274,6 +311,22 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """There is /_fault/log."""
+
+
+def aws_error(rule: Rule, xml: bool) -> Answer:
+    """The rule's error as AWS's protocols have it: XML for S3, JSON for the others."""
+    if xml:
+        text = f"<Error><Code>{escape(rule.error)}</Code><Message>{escape(rule.message)}</Message></Error>"
+        return Answer(rule.status, [("Content-Type", "application/xml")], text.encode())
+    document: dict[str, Any] = {"__type": rule.error, "message": rule.message, "Message": rule.message}
+    if rule.reasons:
+        # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+        listed = ", ".join(rule.reasons)
+        document["Message"] = document["message"] = (
+            f"Transaction cancelled, please refer cancellation reasons for specific reasons [{listed}]"
+        )
+        document["CancellationReasons"] = [{"Code": code, "Message": None} for code in rule.reasons]
+    return Answer.of_json(rule.status, document, x_amzn_ErrorType=rule.error)
 
 
 def eventually_consistent(op: str, body: bytes) -> bool:

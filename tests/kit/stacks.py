@@ -29,7 +29,7 @@ from .waiting import eventually
 
 Json = dict[str, Any]
 
-SERVICES = ("DYNAMODB", "SFN", "SECRETS_MANAGER", "EVENTBRIDGE", "SQS")
+SERVICES = ("DYNAMODB", "SFN", "SECRETS_MANAGER", "EVENTBRIDGE", "SQS", "KMS", "S3")
 """Those that functions reach through the fault proxy."""
 
 

@@ -54,11 +54,14 @@ def handler(event, context):
     if do == "raise":
         raise CardDeclined("no")
     if do == "sleep":
-        begun = time.time()
         time.sleep(event["seconds"])
-        if "leave" in event:
-            open(event["leave"], "w").close()
-        return {"begun": begun, "ended": time.time()}
+        return None
+    if do == "stay":
+        open(event["enter"], "w").close()
+        while not os.path.exists(event["until"]):
+            time.sleep(0.05)
+        open(event["enter"] + ".left", "w").close()
+        return None
     if do == "environment":
         return {"variables": dict(os.environ), "path": sys.path}
     if do == "import":
@@ -111,7 +114,7 @@ class Emulator:
 
     def client(self, service: str, **options: Any) -> Any:
         options = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} | options
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=30, max_pool_connections=20)
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=20)
         return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, config=config, **options)
 
     def aws(self, service: str) -> Any:

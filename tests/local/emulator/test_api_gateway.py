@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from botocore.credentials import Credentials
+
+from tests.kit.waiting import eventually
 
 from .kit import Emulator, proxy, stack_of
 
@@ -50,7 +51,7 @@ def test_a_throttled_function_is_a_500(stock: Emulator, corrected: Emulator) -> 
 
 
 def test_a_slow_function_is_a_504_and_runs_on(stock: Emulator, corrected: Emulator, tmp_path: Path) -> None:
-    def status(emulator: Emulator, left: Path) -> int:
+    def status(emulator: Emulator, **event: Any) -> int:
         stack = emulator.api({"paths": {"/": {"post": proxy(emulator.plain_function)}}})
         api = emulator.aws("apigateway")
         resource = api.get_resources(restApiId=emulator.api_id(stack))["items"][0]["id"]
@@ -60,14 +61,12 @@ def test_a_slow_function_is_a_504_and_runs_on(stock: Emulator, corrected: Emulat
             httpMethod="POST",
             patchOperations=[{"op": "replace", "path": "/timeoutInMillis", "value": "300"}],
         )
-        event = {"do": "sleep", "seconds": 1, "leave": str(left)}
         return emulator.request(stack, "/", body=json.dumps(event).encode()).status
 
-    assert status(corrected, tmp_path / "corrected") == 504
-    assert not (tmp_path / "corrected").exists()
-    time.sleep(1)
-    assert (tmp_path / "corrected").exists()
-    assert status(stock, tmp_path / "stock") != 504
+    assert status(corrected, do="stay", enter=str(tmp_path / "entered"), until=str(tmp_path / "end")) == 504
+    (tmp_path / "end").touch()
+    eventually((tmp_path / "entered.left").exists, "the end of the function", within_s=60)
+    assert status(stock, do="sleep", seconds=1) != 504
 
 
 def test_more_than_10_mb_are_refused(stock: Emulator, corrected: Emulator) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.kit.waiting import eventually
 
 from .kit import MAX_CONCURRENT, REGION, Emulator, zipped
 
@@ -69,15 +72,25 @@ def test_layers_lie_over_one_another_and_under_the_function(stock: Emulator, cor
     assert (version(stock, shared=own), version(stock)) != ("function", "layer 2")
 
 
-def test_functions_run_at_once_up_to_a_limit(stock: Emulator, corrected: Emulator) -> None:
-    def most_at_once(emulator: Emulator) -> int:
-        with ThreadPoolExecutor(MAX_CONCURRENT + 2) as callers:
-            calls = [callers.submit(emulator.invoke, do="sleep", seconds=2) for _ in range(MAX_CONCURRENT + 2)]
-            runs = [call.result() for call in calls]
-        return max(sum(run["begun"] <= moment["begun"] < run["ended"] for run in runs) for moment in runs)
+def test_functions_run_at_once_up_to_a_limit(stock: Emulator, corrected: Emulator, tmp_path: Path) -> None:
+    def run_at_once(emulator: Emulator, enough: int) -> int:
+        """How many of more calls than the limit run, while none may end."""
+        calls, folder = MAX_CONCURRENT + 2, tmp_path / f"{emulator.port}"
+        folder.mkdir()
+        function = emulator.function(timeout=120)
+        with ThreadPoolExecutor(calls) as callers:
+            for number in range(calls):
+                stay = {"do": "stay", "enter": str(folder / str(number)), "until": str(folder / "end")}
+                callers.submit(emulator.invoke, function, **stay)
+            eventually(lambda: len(list(folder.iterdir())) >= enough, f"{enough} to run", within_s=60)
+            time.sleep(2)  # one more would begin
+            found = len(list(folder.iterdir()))
+            assert not list(folder.glob("*.left"))
+            (folder / "end").touch()
+        return found
 
-    assert most_at_once(corrected) == MAX_CONCURRENT
-    assert most_at_once(stock) > MAX_CONCURRENT
+    assert run_at_once(corrected, MAX_CONCURRENT) == MAX_CONCURRENT
+    assert run_at_once(stock, MAX_CONCURRENT + 1) > MAX_CONCURRENT
 
 
 def test_a_warm_invocation_takes_milliseconds(corrected: Emulator) -> None:
@@ -86,5 +99,5 @@ def test_a_warm_invocation_takes_milliseconds(corrected: Emulator) -> None:
         corrected.invoke()
         return time.perf_counter() - begun
 
-    seconds()
-    assert min(seconds() for _ in range(60)) < 0.035  # Nagle's algorithm and a delayed ACK cost 0.040
+    # Nagle's algorithm and a delayed ACK cost each call 0.040 s. On a busy machine a quick one may be rare.
+    assert any(seconds() < 0.035 for _ in range(1000))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
+
+from tests.kit.waiting import eventually
 
 from .kit import ACCOUNT, REGION, Emulator, proxy, task
 
@@ -101,11 +102,7 @@ def test_a_rule_needs_the_functions_permission(corrected: Emulator) -> None:
     targets = [{"Id": str(number), "Arn": arn} for number, arn in enumerate((refused, allowed))]
     events.put_targets(Rule="rule", Targets=targets)
     events.put_events(Entries=[{"Source": "test", "DetailType": "test", "Detail": "{}"}])
-    for _ in range(200):
-        if lines_of(corrected, allowed):
-            break
-        time.sleep(0.05)
-    assert lines_of(corrected, allowed)
+    eventually(lambda: lines_of(corrected, allowed), "the allowed function's log", within_s=60)
     assert not lines_of(corrected, refused)
 
 
