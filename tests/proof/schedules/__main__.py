@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument(
         "--exhaust",
         metavar="BOUNDS",
-        help="only every schedule within these, such as initiate=2,notify=1,faults=1,later=1",
+        help="only every schedule within these: initiate=2,notify=1,faults=1,later=1",
     )
     parser.add_argument("--seed", type=int, default=a_seed(), help="of what is taken by chance")
     parser.add_argument("--replay", metavar="'BOUNDS SCHEDULE'", help="execute this schedule and show every step")
