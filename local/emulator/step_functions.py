@@ -126,11 +126,10 @@ def _invoke_as_the_role() -> None:
     failed = stepfunctions._ExecutionError
 
     def call(function: str, event: Any) -> Any:
-        role_arn = _role_arn.get()
-        if app.AUTH and role_arn:
-            denial = invocation_denied(role_arn, function)
-            if denial:
-                raise failed("Lambda.AWSLambdaException", denial)
+        arn = function
+        if not arn.startswith("arn:"):
+            arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{function}"
+        _ask_the_role("lambda:InvokeFunction", arn, error="Lambda.AWSLambdaException")
         try:
             return call_function(function, event)
         except failed as failure:
@@ -141,18 +140,17 @@ def _invoke_as_the_role() -> None:
     stepfunctions._call_lambda = call
 
 
-def invocation_denied(role_arn: str, function: str) -> str | None:
-    """AWS's words for why the role may not invoke the function, or None if it may."""
-    arn = function
-    if not arn.startswith("arn:"):
-        arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{function}"
-    if role_allows(role_arn, "lambda:InvokeFunction", arn):
-        return None
+def _ask_the_role(action: str, resource: str, *, error: str) -> None:
+    """Fail the running state with AWS's words unless the machine's role allows this."""
+    role_arn = _role_arn.get()
+    if not app.AUTH or not role_arn or role_allows(role_arn, action, resource):
+        return
     role = parse_arn(role_arn)
     user = f"arn:aws:sts::{role.account_id}:assumed-role/{role.resource.rsplit('/', 1)[-1]}/execution"
-    return (
-        f"User: {user} is not authorized to perform: lambda:InvokeFunction on resource: {arn} because no "
-        "identity-based policy allows the lambda:InvokeFunction action (Service: Lambda, Status Code: 403)"
+    raise stepfunctions._ExecutionError(
+        error,
+        f"User: {user} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
+        f"allows the {action} action",
     )
 
 
@@ -168,7 +166,7 @@ def _map_in_jsonata() -> None:
         if stepfunctions._state_query_language(state, context) != "JSONata":
             return run_children(state, given, effective, processor, execution, context)
         machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
-        _ask_the_role("States.TaskFailed", "states:StartExecution", machine["stateMachineArn"])
+        _ask_the_role("states:StartExecution", machine["stateMachineArn"], error="States.TaskFailed")
         items = [_selected(state, given, context, *one) for one in enumerate(_items(state, given, context))]
         if "ItemBatcher" in state:
             items = batches(stepfunctions._apply_jsonata_template(state["ItemBatcher"], given, context), items)
@@ -193,9 +191,9 @@ def _items(state: Mapping[str, Any], given: Any, context: Any) -> list[Any]:
     reader = stepfunctions._apply_jsonata_template(state["ItemReader"], given, context)
     bucket, key = reader["Arguments"]["Bucket"], reader["Arguments"].get("Key")
     if reader["Resource"].endswith("s3:getObject"):
-        _ask_the_role("States.ItemReaderFailed", "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+        _ask_the_role("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", error="States.ItemReaderFailed")
     else:
-        _ask_the_role("States.ItemReaderFailed", "s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        _ask_the_role("s3:ListBucket", f"arn:aws:s3:::{bucket}", error="States.ItemReaderFailed")
     return stepfunctions._read_map_items(reader, given, context)
 
 
@@ -213,10 +211,3 @@ def batches(batcher: Mapping[str, Any], items: list[Any]) -> list[dict[str, Any]
     size = batcher["MaxItemsPerBatch"]
     shared = {"BatchInput": batcher["BatchInput"]} if "BatchInput" in batcher else {}
     return [{"Items": items[first : first + size], **shared} for first in range(0, len(items), size)]
-
-
-def _ask_the_role(error: str, action: str, resource: str) -> None:
-    """Fail the running state unless the machine's role allows this."""
-    role_arn = _role_arn.get()
-    if app.AUTH and role_arn and not role_allows(role_arn, action, resource):
-        raise stepfunctions._ExecutionError(error, f"{role_arn} is not authorized to perform: {action} on {resource}")

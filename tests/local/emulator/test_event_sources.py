@@ -1,6 +1,7 @@
 """How streams and rules invoke functions."""
 
 import json
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from uuid import uuid4
 
 from tests.kit.waiting import eventually
 
-from .kit import ACCOUNT, REGION, Emulator, policy
+from .kit import ACCOUNT, REGION, Emulator, policy, start_corrected
 
 # It writes down the ids of each batch. An id says what becomes of the batch it is in.
 CONSUMER = """
@@ -188,6 +189,23 @@ def test_a_throttled_call_uses_up_no_retry(corrected: Emulator, tmp_path: Path) 
     eventually(lambda: consumer.batches == [["1"]], "the batch", within_s=60)
     assert not corrected.received(consumer.undelivered)
     consumer.stop()
+
+
+def test_what_a_stream_held_is_delivered_after_a_kill(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    emulator = start_corrected(tmp_path, EMULATOR_STATE_DIR=str(state))
+    consumer = Consumer(emulator, tmp_path)
+    emulator.process.send_signal(signal.SIGUSR1)
+    eventually(lambda: (state / "lambda.json").exists(), "the saved state", within_s=60)
+    consumer.put("slow")
+    eventually(lambda: consumer.batches, "the delivery that does not end", within_s=60)
+    consumer.put("next")
+    emulator.stop(signal.SIGKILL)
+
+    emulator = start_corrected(tmp_path, EMULATOR_STATE_DIR=str(state))
+    consumer.journal.with_name(consumer.journal.name + ".go").touch()
+    eventually(lambda: any("next" in batch for batch in consumer.batches), "what was in the stream", within_s=60)
+    emulator.stop()
 
 
 def test_a_filter_keeps_records_from_the_function(corrected: Emulator, tmp_path: Path) -> None:
