@@ -338,9 +338,9 @@ class Authorizations:
             return Reply(Behaviour(), {"result": result("F", "INVALID_AUTHCODE")})
         agreement, code = found
         behaviour = agreement.next_behaviour("applyToken")
-        refused = behaviour.claim == NORMAL and not self._is_exchangeable(agreement, code, body)
+        refused = not self._is_exchangeable(agreement, code, body)
         tokens = None
-        if behaviour.does and not refused:
+        if behaviour.does and (behaviour.overrules or not refused):
             again = code.spent
             if code.tokens is None or (again and agreement.plan.exchange_again == "another"):
                 if code.tokens is not None:
@@ -367,9 +367,9 @@ class Authorizations:
             return Reply(Behaviour(), {"result": result("F", "INVALID_REFRESH_TOKEN")})
         agreement, old = found
         behaviour = agreement.next_behaviour("refresh")
-        refused = behaviour.claim == NORMAL and not self._is_refreshable(agreement, old, body)
+        refused = not self._is_refreshable(agreement, old, body)
         tokens = None
-        if behaviour.does and not refused:
+        if behaviour.does and (behaviour.overrules or not refused):
             if old.refreshed_by is not None and agreement.plan.refresh_again == "same":
                 tokens = old.refreshed_by
             else:
@@ -399,8 +399,8 @@ class Authorizations:
             return Reply(Behaviour(), {"result": result("F", "INVALID_ACCESS_TOKEN")})
         agreement, tokens = found
         behaviour = agreement.next_behaviour("revoke")
-        refused = behaviour.claim == NORMAL and not self._lives(tokens)
-        if behaviour.does and not refused and agreement.status == "LINKED":
+        refused = not self._lives(tokens)
+        if behaviour.does and (behaviour.overrules or not refused) and agreement.status == "LINKED":
             self._end(agreement, "REVOKED")
             self._world.ledger.event("revoked", agreement.name)
             if agreement.plan.tells_revoke:

@@ -225,7 +225,7 @@ class Payments:
             if not repeated:
                 self._accept(payment, body, expires_at)
                 refusal = self._authorizations.refusal_to_debit(access_token, method["paymentMethodType"])
-            if refusal:
+            if refusal and not behaviour.overrules:
                 self._conclude(payment, "FAIL", refusal)
             else:
                 self._decide(payment, behaviour, repeated)
@@ -337,8 +337,8 @@ class Payments:
         if payment is None:
             return Reply(Behaviour(), {"result": result("F", "ORDER_NOT_EXIST")})
         behaviour = payment.next_behaviour("cancel")
-        refusal = self._refusal_to_cancel(payment) if behaviour.claim == NORMAL else ""
-        if not refusal and behaviour.does:
+        refusal = self._refusal_to_cancel(payment)
+        if behaviour.does and (behaviour.overrules or not refusal):
             self._call_off(payment)
         return Reply(behaviour, _cancel_document(payment, behaviour, refusal), payment.name)
 

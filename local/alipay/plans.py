@@ -55,6 +55,11 @@ class Behaviour:
         return self.transport == "answer" and self.seal == "signed" and not self.alter_byte
 
     @property
+    def overrules(self) -> bool:
+        """Whether Alipay signed a success, which is then the truth, whatever speaks against it."""
+        return self.claim == "S" and self.authentic
+
+    @property
     def rejected(self) -> bool:
         """Whether, unless the plan knows better, the call never got as far as the wallet."""
         return self.transport == "http" or (self.seal == "unsigned" and self.claim == "F")

@@ -203,7 +203,7 @@ class Refunds:
         self._accept(refund, payment, amount, notify_url)
         if behaviour.claim == "F" and (behaviour.authentic or not planned):
             self._conclude(refund, "FAIL", behaviour.code)
-        elif refusal and not (behaviour.claim == "S" and behaviour.authentic):
+        elif refusal and not behaviour.overrules:
             self._conclude(refund, "FAIL", refusal)
         elif behaviour.claim == "U" or planned:
             refund.was_open = True
