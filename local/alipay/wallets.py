@@ -15,9 +15,8 @@ def _until(text: str) -> float:
 
 @dataclass(frozen=True)
 class Wallet:
-    """One paymentMethodType, which is also a customerBelongsTo. `least` is in minor units of the currency."""
+    """One paymentMethodType, which is also a customerBelongsTo. `least` is the smallest amount, in minor units."""
 
-    currency: str = ""
     least: int = 1
     refund_days: int = 365
     partial_refunds: bool = True
@@ -36,26 +35,26 @@ class Wallet:
 _WALLETS = {
     # Who tells of a cancellation made in the wallet: Alipay, Boost and AlipayHK, or Alipay, Boost and Touch'n Go;
     # TrueMoney never. https://docs.antom.com/ac/easypay/revoke
-    "ALIPAY_CN": Wallet("CNY", 10, tells_cancel=True),
-    "ALIPAY_HK": Wallet("HKD", token_until=_until("2038-01-01T00:00:00+08:00"), tells_cancel=True),
+    "ALIPAY_CN": Wallet(least=10, tells_cancel=True),
+    "ALIPAY_HK": Wallet(token_until=_until("2038-01-01T00:00:00+08:00"), tells_cancel=True),
     # What was paid cannot be cancelled: the pages name Indonesian wallets and JKOPay, or Thai online banking only;
     # the stricter one here. https://docs.antom.com/ac/scantopay_zh-cn/cancel
-    "DANA": Wallet("IDR", 30_000, token_years=10, cancels_paid=False),
-    "GCASH": Wallet("PHP", 100, token_years=2),
-    "TNG": Wallet("MYR", 5, token_years=2, tells_cancel=True),
-    "KAKAOPAY": Wallet("KRW", 50, token_until=_until("2120-08-25T00:00:00+09:00"), refreshes=False),
-    "NAVERPAY": Wallet("KRW", 100),
-    "TOSSPAY": Wallet("KRW", 100),
-    "TRUEMONEY": Wallet("THB", 100, token_years=2),
-    "RABBIT_LINE_PAY": Wallet("THB"),
-    "BOOST": Wallet("MYR", 5, tells_cancel=True),
-    "MAYA": Wallet("PHP", 100),
-    "BKASH": Wallet("BDT"),
-    "EASYPAISA": Wallet("PKR", 100),
-    "PAYPAY": Wallet("JPY", refund_days=90, partial_refunds=False),
-    "JKOPAY": Wallet("TWD", cancels_paid=False),
-    "ZALOPAY": Wallet("VND", 1_000, links=False, refreshes=False),
-    "KPLUS": Wallet("THB", 100, links=False),
+    "DANA": Wallet(least=30_000, token_years=10, cancels_paid=False),
+    "GCASH": Wallet(least=100, token_years=2),
+    "TNG": Wallet(least=5, token_years=2, tells_cancel=True),
+    "KAKAOPAY": Wallet(least=50, token_until=_until("2120-08-25T00:00:00+09:00"), refreshes=False),
+    "NAVERPAY": Wallet(least=100),
+    "TOSSPAY": Wallet(least=100),
+    "TRUEMONEY": Wallet(least=100, token_years=2),
+    "RABBIT_LINE_PAY": Wallet(),
+    "BOOST": Wallet(least=5, tells_cancel=True),
+    "MAYA": Wallet(least=100),
+    "BKASH": Wallet(),
+    "EASYPAISA": Wallet(least=100),
+    "PAYPAY": Wallet(refund_days=90, partial_refunds=False),
+    "JKOPAY": Wallet(cancels_paid=False),
+    "ZALOPAY": Wallet(least=1_000, links=False, refreshes=False),
+    "KPLUS": Wallet(least=100, links=False),
 }
 
 
