@@ -41,16 +41,16 @@ logs: setup
 	@$(DEV)/python -m local.stack logs
 
 bench: setup
-	@$(DEV)/python local/bench/bench.py
+	@$(DEV)/python -m local.bench.bench
 
 bench-books: setup
-	@$(DEV)/python local/bench/books.py $(LINES)
+	@$(DEV)/python -m local.bench.books $(LINES)
 
 load: setup
-	@$(DEV)/python local/bench/load.py
+	@$(DEV)/python -m local.bench.load
 
 growth: setup
-	@$(DEV)/python local/bench/growth.py
+	@$(DEV)/python -m local.bench.growth
 
 check-secret: setup
 	@PYTHONPATH=layers/autodebit/python $(DEV)/python local/check_secret.py $(SECRET)

@@ -12,7 +12,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCal
 from math import ceil
 from typing import Any
 
-from recorder import Call
+from local.bench.recorder import Call
 
 Json = dict[str, Any]
 

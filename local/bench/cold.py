@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from workshop import FUNCTIONS, environment, python
+from local.bench.workshop import FUNCTIONS, environment, python
 
 CLOCK = """
 import time

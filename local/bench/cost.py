@@ -7,7 +7,6 @@ Three kinds of payment are taken, at the default schedule and in real time:
 """
 
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,14 +15,12 @@ from typing import Any
 
 import boto3
 import requests
-from capacity import Meter
-from payments import pay_fields
-from recorder import Recorder
-from workshop import HERE, SHOP
-
-sys.path.append(str(HERE.parents[1]))
 
 from local import stack
+from local.bench.capacity import Meter
+from local.bench.payments import pay_fields
+from local.bench.recorder import Recorder
+from local.bench.workshop import HERE, SHOP
 from local.ports import free_port
 
 Json = dict[str, Any]

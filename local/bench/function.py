@@ -1,6 +1,6 @@
 """One function in a process of its own: what it costs cold, warm and in memory.
 
-    python -S local/bench/function.py FUNCTION WHAT FIXTURE RESULT [COUNT]
+    python -S function.py FUNCTION WHAT FIXTURE RESULT [COUNT]
 
 PYTHONPATH is the function's folder and the layer, as on Lambda; FUNCTION is initiate_pay, notify, inquiry or sweep.
 WHAT is
@@ -36,7 +36,7 @@ def main(function: str, what: str, fixture_file: str, result_file: str, count: i
 
     # What follows is not the function's: a fixture of one payment is read in less than a millisecond.
     sys.path.append(str(Path(__file__).parent))
-    from network import Network
+    from network import Network  # type: ignore[import-not-found]  # it stands beside this file, wherever that is
 
     network = Network(json.loads(Path(fixture_file).read_text()))
     network.install(only_aws=what == "reuse")
@@ -61,7 +61,7 @@ def _make_ready(secret_text: str) -> None:
 
 def _invocation(function: str, app: Any, network: Any) -> Invocation:
     from network import notification_body
-    from payments import NOTIFY_PATH, Context, api_event, init_item, pay_fields
+    from payments import NOTIFY_PATH, Context, api_event, init_item, pay_fields  # type: ignore[import-not-found]
 
     context = Context()
 

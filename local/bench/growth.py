@@ -1,6 +1,6 @@
 """Polling and sweep at 1,000 payments a second with Alipay dark for ten minutes, as a simulation of every order.
 
-    .local/venvs/dev/bin/python local/bench/growth.py
+    .local/venvs/dev/bin/python -m local.bench.growth
 
 The schedule, waits and overdue looks come from `autodebit.polling`, the sweep's pace from `autodebit.sweep`. The rest
 is a simplified world in whole seconds: Alipay goes dark (every call fails at once) and comes back, Step Functions takes

@@ -1,6 +1,6 @@
 """The deployed template under a rising number of clients until something saturates, and the handlers in one process.
 
-    .local/venvs/dev/bin/python local/bench/load.py
+    .local/venvs/dev/bin/python -m local.bench.load
 
 Everything runs on this machine, clients included: the figures say what this code does to a machine and what gives way
 first, not what AWS bears. Ends with 1 if a payment was lost: an answer that did not come, an order that is not final,
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cost
 import requests
-import workshop
-from payments import pay_fields
-from workshop import FUNCTIONS, SHOP
+
+from local.bench import cost, workshop
+from local.bench.payments import pay_fields
+from local.bench.workshop import FUNCTIONS, SHOP
 
 STEP_S = 8
 MOST_CLIENTS = 64

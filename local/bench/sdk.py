@@ -17,7 +17,7 @@ from com.alipay.ams.api.model.payment_method import PaymentMethod
 from com.alipay.ams.api.model.settlement_strategy import SettlementStrategy
 from com.alipay.ams.api.request.pay.alipay_pay_request import AlipayPayRequest
 from com.alipay.ams.api.tools import signature_tool
-from payments import BASE_URL, NOTIFY_PATH, pay_fields
+from payments import BASE_URL, NOTIFY_PATH, pay_fields  # type: ignore[import-not-found]  # beside this file
 
 
 class SendReady(Exception):

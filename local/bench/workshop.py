@@ -17,8 +17,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from network import answer_body, notification_body, sign
-from payments import ENVIRONMENT, NOTIFY_PATH
+
+from local.bench.network import answer_body, notification_body, sign
+from local.bench.payments import ENVIRONMENT, NOTIFY_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 VENVS = ROOT / ".local" / "venvs"
