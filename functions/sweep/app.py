@@ -7,7 +7,7 @@ from typing import Any
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import parse_schedule
 from autodebit.polling_machine import PollingMachine
-from autodebit.sweep import MARGIN_MS, Sweeper, count_init_too_long
+from autodebit.sweep import MARGIN_MS, Sweeper, count_init
 from autodebit.telemetry import logger, metrics
 
 orders = OrderTable()
@@ -23,6 +23,6 @@ sweeper = Sweeper(
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """What the run did. Raises TableFault; a run that made no count is a missing datapoint, which the alarm hears."""
     now = datetime.now(UTC)
-    too_long = count_init_too_long(orders, now)
+    counts = count_init(orders, now)
     taken = sweeper.take_on(now, lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
-    return {"taken": taken, "initTooLong": too_long}
+    return {"taken": taken, **counts}

@@ -16,6 +16,7 @@ import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound, TableFault
+from autodebit.events import Acknowledgement
 from autodebit.payment.order import Order, Status, Witness, order_document
 from autodebit.payment.order_table import OrderItem, OrderTable
 from autodebit.payment.transitions import TRANSITIONS
@@ -434,6 +435,19 @@ def test_orders_that_are_init_for_long_are_counted_up_to_a_limit(rows: Any) -> N
         assert TABLE.init_since(LATER, most) == most
 
 
+def test_only_orders_that_are_new_among_the_old_ones_are_counted_for_the_alarm(rows: Any) -> None:
+    many(40)
+    assert TABLE.init_since(LATER, 100, NOW + timedelta(seconds=30)) == 10
+    assert TABLE.init_since(NOW + timedelta(seconds=35), 100, NOW + timedelta(seconds=30)) == 5
+    assert TABLE.init_since(LATER, 100, LATER) == 0
+
+
+def test_every_order_that_is_init_is_counted(rows: Any) -> None:
+    many(40)
+    TABLE.settle(order(payment_request_id="ord-000"), FAILED, Witness.PAY, LATER)
+    assert TABLE.init_orders() == 39
+
+
 def test_a_spent_order_is_counted_and_a_final_or_unsent_one_is_not(rows: Any) -> None:
     TABLE.note_inquiry(opened(), 12, "U", NEVER)
     TABLE.note_never_sent(opened(payment_request_id="never-sent"))
@@ -456,7 +470,9 @@ def test_contradictions_are_kept_and_told_whatever_the_status_and_each_once(rows
     new = [TABLE.note_contradiction(order(), said, LATER).won for said in ("a", "b", "a")]
     assert new == [True, True, False]
     told = [contradicted(said, status) for said in ("a", "b")]
-    assert row(rows) == OPENED | {"status": status.value, "contradictions": {"a", "b"}, "told": told, "tells": True}
+    waits = {"attentionShard": "18", "attentionSince": "2026-11-22T09:31:00.000Z"}
+    gained = {"contradictions": {"a", "b"}, "told": told, "tells": True} | waits
+    assert row(rows) == OPENED | {"status": status.value} | gained
 
 
 def test_a_row_keeps_no_more_contradictions_than_it_can_hold(rows: Any) -> None:
@@ -504,6 +520,27 @@ def stored_bytes(value: dict[str, Any]) -> int:
         return 3 + sum(1 + len(name) + stored_bytes(inner) for name, inner in held.items())
     plain = {"S": len(str(held).encode()), "N": len(str(held)) // 2 + 2, "BOOL": 1}
     return plain[kind]
+
+
+def test_an_order_waits_for_a_person_until_somebody_has_seen_all_that_is_told(rows: Any) -> None:
+    stale = TABLE.note_contradiction(opened(), "a", NOW).row
+    assert list(TABLE.waiting_for_a_person()) == [ID]
+    seen = TABLE.note_contradiction(stale, "b", LATER).row
+    assert row(rows)["attentionSince"] == "2026-11-22T09:30:00.000Z"
+    assert TABLE.acknowledge(stale, "ada", "refunded", LATER) == Written(seen, won=False)
+    taken = TABLE.acknowledge(seen, "ada", "refunded", LATER)
+    assert (taken.won, taken.row.acknowledged) == (True, (Acknowledgement(2, "ada", LATER, "refunded"),))
+    assert taken.row == TABLE.get(ID)
+    assert list(TABLE.waiting_for_a_person()) == []
+    assert not TABLE.acknowledge(seen, "bob", "again", LATER).won
+    again = TABLE.note_contradiction(taken.row, "c", LATER).row
+    assert list(TABLE.waiting_for_a_person()) == [ID]
+    assert [entry.by for entry in TABLE.acknowledge(again, "bob", "too", LATER).row.acknowledged] == ["ada", "bob"]
+
+
+def test_what_nobody_has_to_look_at_cannot_be_acknowledged(rows: Any) -> None:
+    assert not TABLE.acknowledge(opened(), "ada", "why not", LATER).won
+    assert row(rows) == OPENED
 
 
 def test_a_contradiction_creates_no_order(rows: Any) -> None:

@@ -101,26 +101,34 @@ COUNTED_MAX = 1000
 """Where the sweep stops counting."""
 
 
-def counted_as_init_too_long(deployment: Deployment) -> set[str]:
-    """The ids of the orders that a run of the sweep counted as INIT for too long: as many as the table holds.
+AGES = {
+    "OrdersInitTooLong": (timedelta(minutes=15), timedelta(minutes=20)),  # the alarm hears these
+    "OrdersInitOld": (timedelta(minutes=15), timedelta.max),
+}
+"""How old the orders are that the sweep counts under each name."""
+
+
+def counted_as_init(deployment: Deployment, count: str) -> set[str]:
+    """The ids of the orders that a run of the sweep counted under this name: as many as the table holds.
 
     Looked at before and after that run, and again if an order came of age or was settled meanwhile.
     """
 
-    def count() -> tuple[set[str], int] | None:
-        before = _init_too_long(deployment)
-        counted = deployment.functions.invoke("Sweep")["initTooLong"]
-        return (before, counted) if before == _init_too_long(deployment) else None
+    def counted() -> tuple[set[str], int] | None:
+        before = _init_of_age(deployment, *AGES[count])
+        number = deployment.functions.invoke("Sweep")[count]
+        return (before, number) if before == _init_of_age(deployment, *AGES[count]) else None
 
-    ids, counted = eventually(count, "nothing came of age or was settled during a run of the sweep")
-    assert counted == min(len(ids), COUNTED_MAX), ids
+    ids, number = eventually(counted, "nothing came of age or was settled during a run of the sweep")
+    assert number == min(len(ids), COUNTED_MAX), ids
     return ids
 
 
-def _init_too_long(deployment: Deployment) -> set[str]:
-    of_age = datetime.now(UTC) - timedelta(minutes=15)
+def _init_of_age(deployment: Deployment, least: timedelta, most: timedelta) -> set[str]:
     rows = [row for row in deployment.seen.open_rows().values() if is_watched(row)]
-    return {row["paymentRequestId"] for row in rows if datetime.fromisoformat(row["attemptedAt"]) < of_age}
+    now = datetime.now(UTC)
+    ages = {row["paymentRequestId"]: now - datetime.fromisoformat(row["attemptedAt"]) for row in rows}
+    return {key for key, age in ages.items() if least < age <= most}
 
 
 def facts(deployment: Deployment) -> dict[str, Json]:

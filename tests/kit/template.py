@@ -120,13 +120,17 @@ def constants_in(node: ast.AST) -> set[str]:
 
 @functools.cache
 def metrics_counted() -> set[str]:
-    """Every name that the code counts under."""
+    """Every name that the code counts under, but for those it puts together."""
     names: set[str] = set()
     for function in FUNCTIONS:
         for tree in modules_of(function).values():
             for call in calls(tree, "count"):
-                if call.args:
+                if ast.unparse(call.func) in ("count", "telemetry.count") and not isinstance(
+                    call.args[0], ast.JoinedStr
+                ):
                     names |= constants_in(call.args[0])
+            for call in calls(tree, "Sweeper"):
+                names.add(ast.literal_eval(call.args[2]))
             for kind in ("add_metric", "single_metric"):
                 for call in calls(tree, kind):
                     names |= {

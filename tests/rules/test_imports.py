@@ -53,7 +53,7 @@ OF_THE_WORLD = {
 
 NOT_PURE = {
     *("aws", "telemetry", "api", "webhook", "settle", "sweep", "polling_machine", "event_bus", "publish"),
-    *("rows.days", "rows.guard", "rows.table", "rows.told", "rows.watch"),
+    *("rows.days", "rows.attention", "rows.guard", "rows.table", "rows.told", "rows.watch"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
     *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.sealing", "agreement.vault"),

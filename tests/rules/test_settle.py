@@ -10,6 +10,7 @@ import pytest
 from autodebit import telemetry
 from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided
 from autodebit.errors import TableFault
+from autodebit.events import Acknowledgement
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.rows.guard import Written
 from autodebit.settle import settle
@@ -148,6 +149,18 @@ def test_a_contradiction_tells_a_person_which_order_and_what_was_said(counted: M
         "status": "FAIL",
         "said": "notify S/SUCCESS: paymentAmount HKD 1",
     }
+
+
+def test_a_contradiction_that_comes_again_calls_again_until_somebody_has_acknowledged_it(counted: Mock) -> None:
+    table, said = Table(order()), Contradiction("notify S/SUCCESS: paymentAmount HKD 1")
+    for calls in (1, 2):
+        hear(table, order(), said)
+        assert counted.call_count == calls
+    table.row = replace(table.row, acknowledged=(Acknowledgement(1, "ada", NOW, "refunded by hand"),))
+    hear(table, order(), said)
+    assert counted.call_count == 2
+    hear(table, order(), Contradiction("notify S/SUCCESS: paymentAmount HKD 2"))
+    assert counted.call_count == 3
 
 
 def test_a_result_that_agrees_with_the_one_that_is_known_asks_nothing_of_the_table(counted: Mock) -> None:

@@ -1,6 +1,5 @@
 """The template is code: least privilege, nothing that outlives its use, nothing that dies with the stack."""
 
-import ast
 import json
 import re
 from typing import Any
@@ -8,22 +7,19 @@ from typing import Any
 import pytest
 import yaml
 from autodebit.agreement.agreement_table import AgreementItem, DueAgreements, WatchedAgreements
-from autodebit.payment.order_table import OrderItem, SettledOrders, WatchedOrders
+from autodebit.payment.order_table import OrderItem, OrdersForAPerson, SettledOrders, WatchedOrders
 from autodebit.polling import parse_schedule
 
 from tests.kit import ROOT
 from tests.kit.template import (
-    ALARMS,
     FUNCTIONS,
     MODULES,
-    PACKAGE,
     RESOURCES,
     ROLES,
     TEMPLATE,
     actions,
     environment_read,
     listed,
-    metrics_counted,
     modules_of,
     of_type,
     role_of,
@@ -90,8 +86,11 @@ def test_a_resource_is_a_wildcard_only_where_aws_knows_none(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_assumed_by_one_service_and_has_no_managed_policies(role: str) -> None:
     (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
-    service = "states" if role in OF_MACHINES else "lambda"
+    service = "states" if role in OF_MACHINES else {"EndpointRole": "events"}.get(role, "lambda")
     assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+    # Lambda takes its role from the function, which is of this account; the others are asked by whoever knows the role.
+    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement.get("Condition") == (None if service == "lambda" else account)
     assert "ManagedPolicyArns" not in ROLES[role]
 
 
@@ -266,7 +265,15 @@ WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
 @pytest.mark.parametrize(
     ("table", "item", "used"),
     [
-        ("OrderTable", OrderItem, [(WatchedOrders, WATCHED), (SettledOrders, ["settledDay", "settledAt"])]),
+        (
+            "OrderTable",
+            OrderItem,
+            [
+                (WatchedOrders, WATCHED),
+                (SettledOrders, ["settledDay", "settledAt"]),
+                (OrdersForAPerson, ["attentionShard", "attentionSince"]),
+            ],
+        ),
         ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
     ],
 )
@@ -298,63 +305,6 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         "SweepAgreementsRole": {"Sub": "${AgreementTable.Arn}/index/watched"},
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
     }
-
-
-# --- Alarms ------------------------------------------------------------------------------------------------------
-
-OF_AWS = {
-    ("AWS/States", "ExecutionsFailed"): {"StateMachineArn"},
-    ("AWS/ApiGateway", "5XXError"): {"ApiName", "Stage"},
-}
-"""https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html and
-https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"""
-
-
-@pytest.mark.parametrize("alarm", ALARMS)
-def test_an_alarm_listens_to_a_metric_that_somebody_emits(alarm: str) -> None:
-    properties = ALARMS[alarm]
-    dimensions = {dimension["Name"]: dimension["Value"] for dimension in properties["Dimensions"]}
-    metric = (properties["Namespace"], properties["MetricName"])
-    if metric in OF_AWS:
-        assert set(dimensions) == OF_AWS[metric]
-    else:
-        assert properties["Namespace"] == _namespace()
-        assert properties["MetricName"] in metrics_counted()
-        assert dimensions == {"service": GLOBALS["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]}
-
-
-def _namespace() -> str:
-    tree = ast.parse((PACKAGE / "telemetry.py").read_text("utf-8"))
-    (value,) = [
-        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NAMESPACE"
-    ]
-    return str(ast.literal_eval(value))
-
-
-def test_the_metrics_are_found_in_the_source() -> None:
-    assert {"Fault", "Contradiction", "AnswerRefused", "OrdersInitTooLong", "PaymentSettled"} <= metrics_counted()
-
-
-def test_what_a_person_has_to_act_on_has_an_alarm() -> None:
-    heard = {properties["MetricName"] for properties in ALARMS.values()}
-    assert {"ExecutionsFailed", "OrdersInitTooLong", "AnswerRefused", "Contradiction", "Fault"} <= heard
-
-
-@pytest.mark.parametrize("alarm", ALARMS)
-def test_an_alarm_reaches_the_topic_and_says_what_to_do(alarm: str) -> None:
-    properties = ALARMS[alarm]
-    assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
-    assert len(properties["AlarmDescription"]) > 40
-    assert (properties["Threshold"], properties["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-    assert properties.get("DatapointsToAlarm", 1) <= properties["EvaluationPeriods"]
-    assert properties["Period"] in (60, 300)
-    assert "ActionsEnabled" not in properties
-
-
-def test_a_sweep_that_does_not_run_is_heard() -> None:
-    assert ALARMS["OrdersInitTooLongAlarm"]["TreatMissingData"] == "breaching"
-    silent = {name for name, properties in ALARMS.items() if properties["TreatMissingData"] == "notBreaching"}
-    assert silent == set(ALARMS) - {"OrdersInitTooLongAlarm"}
 
 
 # --- The API -----------------------------------------------------------------------------------------------------
@@ -403,11 +353,22 @@ def test_alipay_needs_nothing_but_its_signature_on_the_message(path: str) -> Non
 
 
 def test_every_route_is_throttled() -> None:
-    (settings,) = API["MethodSettings"]
-    assert (settings["HttpMethod"], settings["ResourcePath"]) == ("*", "/*")
-    assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
-    assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
-    assert "DataTraceEnabled" not in settings, "it would log bodies, the access token in them"
+    everything, *others = API["MethodSettings"]
+    assert (everything["HttpMethod"], everything["ResourcePath"]) == ("*", "/*")
+    assert everything["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert everything["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+    assert not [settings for settings in API["MethodSettings"] if "DataTraceEnabled" in settings], "it logs bodies"
+    webhooks = {path for path, methods in API["DefinitionBody"]["paths"].items() if path.startswith("/notifications/")}
+    encoded = {"/" + path.replace("/", "~1") for path in webhooks}
+    assert {(settings["HttpMethod"], settings["ResourcePath"]) for settings in others} == {("POST", e) for e in encoded}
+
+
+def test_who_calls_a_webhook_cannot_use_up_what_payments_need() -> None:
+    for settings in API["MethodSettings"][1:]:
+        assert settings["ThrottlingRateLimit"] == {"Ref": "NotificationThrottleRate"}
+        assert settings["ThrottlingBurstLimit"] == {"Ref": "NotificationThrottleBurst"}
+    for kind in ("Rate", "Burst"):
+        assert PARAMETERS[f"NotificationThrottle{kind}"]["Default"] < PARAMETERS[f"Throttle{kind}"]["Default"]
 
 
 # --- Parameters --------------------------------------------------------------------------------------------------
@@ -463,6 +424,10 @@ def test_a_gateway_is_https_or_on_this_machine(url: str, allowed: bool) -> None:
         ("", False),
         ("3, 3", False),
         ("3.5", False),
+        ("99999", True),
+        ("100000", False),
+        (",".join(["3600"] * 30), True),
+        (",".join(["3600"] * 31), False),
         ("-3", False),
     ],
 )
@@ -501,10 +466,35 @@ def test_the_secret_is_named_by_its_full_arn(arn: str, allowed: bool) -> None:
         ("https://pay.example.com/v1#x", False),
         ("pay.example.com", False),
         ("ftp://pay.example.com", False),
+        # What a stage variable refuses: docs.aws.amazon.com/apigateway/latest/developerguide/stage-variables.html
+        ("https://pay.example.com/50%25", False),
+        ("https://pay.example.com/a+b", False),
+        ("https://user@pay.example.com", False),
+        ("https://bücher.example.com", False),
+        ("https://[::1]:8443/v1", False),
+        ("https://pay.example.com/v1/$x", False),
+        ("https://pay.example.com//v1", False),
     ],
 )
 def test_a_public_url_has_no_query_and_no_slash_at_its_end(url: str, allowed: bool) -> None:
     assert matches("PublicBaseUrl", url) is allowed
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("", True),
+        ("https://shop.example.com", True),
+        ("https://shop.example.com:8443/events/autodebit", True),
+        ("https://shop.example.com/a%20b/", True),
+        ("http://shop.example.com/events", False),
+        ("https://shop.example.com/events?key=secret", False),
+        ("https://user:password@shop.example.com", False),
+        ("shop.example.com", False),
+    ],
+)
+def test_an_event_endpoint_is_https_and_holds_no_key(url: str, allowed: bool) -> None:
+    assert matches("EventEndpoint", url) is allowed
 
 
 # --- The whole ---------------------------------------------------------------------------------------------------
@@ -531,7 +521,7 @@ def test_every_reference_leads_somewhere_and_every_parameter_is_used() -> None:
     names = {name for name in refered if not name.startswith("AWS::")}
     assert names <= set(RESOURCES) | set(PARAMETERS)
     assert set(PARAMETERS) <= names
-    conditions = re.findall(r"'If': \['(\w+)'", str(TEMPLATE))
+    conditions = re.findall(r"'(?:If': \[|Condition': )'(\w+)'", str(TEMPLATE))
     assert set(conditions) == set(TEMPLATE["Conditions"])
 
 

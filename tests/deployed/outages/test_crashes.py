@@ -112,7 +112,7 @@ def test_an_order_that_a_crash_left_in_init_is_counted_where_an_alarm_hears_it(
     heard = here.seen.metric("OrdersInitTooLong")
     for key in left:
         here.set_attempted_at(key, datetime.now(UTC) - timedelta(minutes=16))
-    counted = books.counted_as_init_too_long(here)
+    counted = books.counted_as_init(here, "OrdersInitTooLong")
     assert counted >= set(left)
     eventually(lambda: here.seen.metric("OrdersInitTooLong") >= heard + len(counted), "the count is published")
     alarms.counted(here, "OrdersInitTooLong")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.kit.books import counted_as_init_too_long
+from tests.kit.books import counted_as_init
 from tests.kit.stacks import Deployment
 
 from .callers import Callers
@@ -125,7 +125,7 @@ class Soak:
         """A quarter of an hour later the sweep counts every order that is INIT and may have reached Alipay."""
         for row in self._open_rows():
             self._set(row["paymentRequestId"], "attemptedAt", LONG_AGO)
-        heard = counted_as_init_too_long(self._deployment)
+        heard = counted_as_init(self._deployment, "OrdersInitOld")
         return unheard(self._open_rows(), heard)
 
     def _sweep(self) -> Json | None:

@@ -26,6 +26,16 @@ class Told:
     detail: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A person has seen the first `told` entries of a row's `told`. `by` and `why` are that person's own words."""
+
+    told: int
+    by: str
+    at: datetime
+    why: str
+
+
 class Telling(Protocol):
     """A row of which something is told."""
 

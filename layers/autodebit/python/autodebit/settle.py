@@ -1,6 +1,6 @@
 """Settle a row by what a witness says: the one road into a final state, whoever the witness is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
@@ -28,6 +28,8 @@ class Settleable(Protocol):
     def attempted_at(self) -> datetime: ...
     @property
     def result_code(self) -> str | None: ...
+    @property
+    def acknowledged(self) -> Sequence[Any]: ...
     @property
     def log_keys(self) -> Mapping[str, Any]: ...
     def disputes(self, final: Final[Any]) -> bool: ...
@@ -77,7 +79,14 @@ def _settled(row: Settleable) -> None:
 
 
 def _contradicted[Row: Settleable](table: SettlingTable[Row, Any], row: Row, said: str, at: datetime) -> None:
-    """Keep it with the row and call a person: money may have moved otherwise than the row says."""
-    table.note_contradiction(row, said, at)
-    telemetry.count("Contradiction")
-    logger.error(f"authentic message contradicts the {row.kind}", **row.log_keys, status=row.status.value, said=said)
+    """Keep it with the row and call a person: money may have moved otherwise than the row says.
+
+    What is told again calls again, since whoever stored it first may have died before the call; until somebody has
+    acknowledged it.
+    """
+    written = table.note_contradiction(row, said, at)
+    if written.won or not written.row.acknowledged:
+        telemetry.count("Contradiction")
+        logger.error(
+            f"authentic message contradicts the {row.kind}", **row.log_keys, status=row.status.value, said=said
+        )

@@ -36,6 +36,9 @@ FAULTS_LOGGED_MAX = 10
 COUNTED_MAX = 1000
 """Where the count of orders INIT for too long stops: that many need no exact number."""
 
+NEW_S = 5 * 60
+"""For so long an order that has become too old is new to the alarm: five runs of the sweep, two of which may fail."""
+
 MARGIN_MS = 4_000
 """A run takes on no more when its function has less time than this left: those under way must end."""
 
@@ -113,13 +116,21 @@ class Sweeper:
             self._polling.start(key, polling_round + 1)
 
 
-def count_init_too_long(table: OrderTable, now: datetime) -> int:
-    """How many orders are INIT for more than INIT_ALARM_S, counted for the alarm too. Raises TableFault."""
-    too_long = table.init_since(now - timedelta(seconds=INIT_ALARM_S), COUNTED_MAX)
-    telemetry.count("OrdersInitTooLong", too_long)
-    if too_long:
-        logger.error("orders INIT for more than 15 minutes", orders=too_long)
-    return too_long
+def count_init(table: OrderTable, now: datetime) -> dict[str, int]:
+    """How many orders are INIT, how many for more than INIT_ALARM_S, and how many of these are new. Raises TableFault.
+
+    The new ones are what the alarm hears: so it ends by itself, and sounds again for the next order.
+    """
+    old_at = now - timedelta(seconds=INIT_ALARM_S)
+    init = table.init_orders()
+    old = table.init_since(old_at, COUNTED_MAX)
+    new = table.init_since(old_at, COUNTED_MAX, old_at - timedelta(seconds=NEW_S))
+    telemetry.count("OrdersInit", init)
+    telemetry.count("OrdersInitOld", old)
+    telemetry.count("OrdersInitTooLong", new)
+    if old:
+        logger.error("orders INIT for more than 15 minutes", orders=old)
+    return {"OrdersInit": init, "OrdersInitOld": old, "OrdersInitTooLong": new}
 
 
 class _Run:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
-from autodebit.events import Told
+from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
 from autodebit.payment.identity import digest
 from autodebit.polling import NEVER, look_before
@@ -82,6 +82,8 @@ class Order:
 
     told: tuple[Told, ...] = ()
     """What the merchant's systems are told of it, in order."""
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    """Who has looked at what a person had to look at."""
 
     @property
     def expires_at(self) -> datetime:

@@ -6,7 +6,7 @@ deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,21 +14,30 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.exceptions import DoesNotExist
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
-from pynamodb.indexes import IncludeProjection
+from pynamodb.indexes import IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
-from autodebit.events import Told, shown_json
+from autodebit.events import Acknowledgement, Told, shown_json
 from autodebit.payment.order import Order, SettledOrder, Status, Witness
 from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
+from autodebit.rows.attention import (
+    AttentionIndex,
+    AttentionItem,
+    acknowledge,
+    acknowledged_in,
+    demand,
+    told_no_more,
+    waiting,
+)
 from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written, change, create
 from autodebit.rows.table import Timeouts, stored_instant, table_faults
-from autodebit.rows.told import TellingItem, tell, told_in
+from autodebit.rows.told import tell, told_in
 from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
 
 CONTRADICTIONS_MAX = 10
@@ -51,7 +60,15 @@ class SettledOrders(DayIndex["OrderItem"]):  # type: ignore[no-untyped-call]
         projection = IncludeProjection(["status", "currency", "amountValue", "paymentId"])
 
 
-class OrderItem(TellingItem, Model):
+class OrdersForAPerson(AttentionIndex["OrderItem"]):  # type: ignore[no-untyped-call]
+    """Orders that a person has to look at."""
+
+    class Meta:
+        index_name = "attention"
+        projection = KeysOnlyProjection()
+
+
+class OrderItem(AttentionItem, Model):
     """The row, in Alipay's spelling. Instants are UTC texts of fixed width."""
 
     class Meta(Timeouts):
@@ -93,6 +110,7 @@ class OrderItem(TellingItem, Model):
 
     watched = WatchedOrders()
     settled = SettledOrders()
+    attention = OrdersForAPerson()
 
 
 class OrderTable:
@@ -252,6 +270,7 @@ class OrderTable:
                 [
                     OrderItem.contradictions.add({said}),
                     *tell(OrderItem, Told(CONTRADICTED, at, shown_json({**order.shown, "contradiction": said}))),
+                    *demand(OrderItem, payment_request_id, at),
                 ],
                 read=_order,
                 stored=lambda: self.get(payment_request_id),
@@ -260,13 +279,36 @@ class OrderTable:
                 return written
             order = written.row  # settled meanwhile; that happens once
 
+    def acknowledge(self, order: Order, by: str, why: str, at: datetime) -> Written[Order]:
+        """Take an order off the list of what waits for a person, who has seen all that is told of `order`.
+
+        Not won if more was told meanwhile: that has to be seen first. Who, when and why stays with the row.
+        """
+        entry = Acknowledgement(len(order.told), by, datetime.fromisoformat(stored_instant(at)), why)
+        return change(
+            OrderItem(order.payment_request_id),
+            told_no_more(OrderItem, entry.told) & (OrderItem.attentionShard.exists()),
+            acknowledge(OrderItem, entry),
+            read=_order,
+            stored=lambda: self.get(order.payment_request_id),
+            ours=lambda stored: entry in stored.acknowledged,
+        )
+
+    def waiting_for_a_person(self) -> Iterator[str]:
+        """The paymentRequestIds of the orders that a person has to look at."""
+        return waiting(OrderItem.attention, "paymentRequestId")
+
     def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
         """Orders whose `overdueAt` has passed, shard by shard, the longest overdue first."""
         return watch.overdue(OrderItem.watched, "paymentRequestId", now, shards)
 
-    def init_since(self, before: datetime, most: int) -> int:
-        """How many orders were attempted before `before` and are INIT still; `most` at the most."""
-        return watch.init_since(OrderItem.watched, before, most)
+    def init_since(self, before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)) -> int:
+        """How many orders were attempted from `since` on, before `before`, and are INIT still; `most` at the most."""
+        return watch.init_since(OrderItem.watched, before, most, since)
+
+    def init_orders(self) -> int:
+        """How many orders are INIT and may have reached Alipay."""
+        return watch.watched(OrderItem.watched)
 
     def settled_on(self, day: str) -> Iterator[SettledOrder]:
         """The orders whose result is of this day (`2026-11-22`, UTC+8), as the index has them: eventually."""
@@ -338,4 +380,5 @@ def _order(item: OrderItem) -> Order:
         payment_time=item.paymentTime,
         contradictions=frozenset(item.contradictions or ()),
         told=told_in(item),
+        acknowledged=acknowledged_in(item),
     )

@@ -6,7 +6,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -57,19 +57,30 @@ def overdue(
                 yield Overdue(getattr(item, key), int(item.pollingRound), item.overdueAt)
 
 
-def init_since(index: WatchIndex[Any], before: datetime, most: int) -> int:
-    """How many rows were attempted before `before` and are watched still, spent ones among them; `most` at the most.
+def init_since(
+    index: WatchIndex[Any], before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)
+) -> int:
+    """How many rows were attempted from `since` on, before `before`, and are watched still; `most` at the most.
 
-    The latest `overdueAt` comes first: waits grow with age, so that old rows are found early. Raises TableFault.
+    The latest `overdueAt` comes first: waits grow with age, so that old rows are found early. Spent ones count, too.
+    Raises TableFault.
     """
     found = 0
+    attempted_at = Path("attemptedAt")
+    wanted = (attempted_at >= stored_instant(since)) & (attempted_at < stored_instant(before))
     with table_faults():
         for shard in range(WATCH_SHARDS):
             for _ in index.query(
                 f"{shard:02d}",
-                filter_condition=Path("attemptedAt") < stored_instant(before),
+                filter_condition=wanted,
                 scan_index_forward=False,
                 limit=most - found,  # 0 asks nothing
             ):
                 found += 1
     return found
+
+
+def watched(index: WatchIndex[Any]) -> int:
+    """How many rows are watched. Raises TableFault."""
+    with table_faults():
+        return sum(index.count(f"{shard:02d}") for shard in range(WATCH_SHARDS))
