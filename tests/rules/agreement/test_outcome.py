@@ -1,0 +1,108 @@
+"""What consult, applyToken and revoke say, and what only looks as if it said something."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from autodebit.agreement.agreement import QrCode
+from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_consult, read_revoke, read_tokens
+from autodebit.alipay.reading import Undecided
+
+from tests.kit.agreements import ACCESS_TOKEN, REFRESH_TOKEN, applied, consulted, result
+
+
+def detail(kind: Any, value: Any, code_type: Any = "QRCODE") -> dict[str, Any]:
+    return {"displayType": kind, "codeValue": value, "codeValueType": code_type}
+
+
+def form(*details: Any) -> dict[str, Any]:
+    return consulted(authCodeForm={"codeDetails": list(details)})
+
+
+def test_consult_shows_a_text_and_a_picture() -> None:
+    assert read_consult(consulted()) == QrCode(
+        "https://qr.example-wallet.com/2810", "https://img.example-wallet.com/2810"
+    )
+
+
+@pytest.mark.parametrize("kind", ["IMAGE", "SMALLIMAGE", "MIDDLEIMAGE", "BIGIMAGE"])
+def test_every_size_of_picture_is_one(kind: str) -> None:
+    assert read_consult(form(detail(kind, "https://img"))) == QrCode(None, "https://img")
+
+
+def test_the_first_of_each_kind_counts_and_what_cannot_be_read_is_passed_over() -> None:
+    wanted = form("x", {}, detail("TEXT", ""), detail("TEXT", 1), detail("TEXT", "a" * 2049), detail("TEXT", "one"))
+    wanted["authCodeForm"]["codeDetails"] += [detail("TEXT", "two"), detail("TEXT", "three", "BARCODE")]
+    assert read_consult(wanted) == QrCode("one", None)
+    assert read_consult(form(detail("TEXT", "bar", "BARCODE"), detail("TEXT", "qr"))) == QrCode("qr", None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        form(),
+        consulted(authCodeForm=None),
+        consulted(authCodeForm=[]),
+        consulted(authCodeForm={"codeDetails": {}}),
+        result("S", "SUCCESS"),
+        result("U", "UNKNOWN_EXCEPTION"),
+        result("X", "SUCCESS"),
+        {},
+    ],
+)
+def test_consult_without_a_qr_code_decides_nothing(answer: dict[str, Any]) -> None:
+    assert isinstance(read_consult(answer), Undecided)
+
+
+def test_a_refusal_names_its_code() -> None:
+    assert read_consult(result("F", "NO_PAY_OPTIONS")) == Refused("NO_PAY_OPTIONS")
+    assert read_tokens(result("F", "INVALID_AUTHCODE")) == Refused("INVALID_AUTHCODE")
+
+
+def test_an_exchange_brings_tokens_and_when_they_end() -> None:
+    assert read_tokens(applied()) == Tokens(
+        ACCESS_TOKEN, REFRESH_TOKEN, datetime(2037, 12, 31, 16, tzinfo=UTC), "852-****1234"
+    )
+    assert ACCESS_TOKEN not in repr(read_tokens(applied()))
+    assert REFRESH_TOKEN not in repr(read_tokens(applied()))
+
+
+@pytest.mark.parametrize("expiry", [None, "", "never", "2038-01-01", "2038-01-01T00:00:00", "2038-13-01T00:00:00Z", 1])
+def test_a_token_whose_end_cannot_be_read_is_one_without_a_known_end(expiry: Any) -> None:
+    tokens = read_tokens(applied(accessTokenExpiryTime=expiry))
+    assert isinstance(tokens, Tokens)
+    assert tokens.expires_at is None
+
+
+@pytest.mark.parametrize("refresh_token", [None, "", " ", "a" * 129, 1])
+def test_without_a_usable_refresh_token_there_is_none(refresh_token: Any) -> None:
+    tokens = read_tokens(applied(refreshToken=refresh_token))
+    assert isinstance(tokens, Tokens)
+    assert tokens.refresh_token is None
+
+
+@pytest.mark.parametrize("access_token", [None, "", "  ", "a" * 129, 1, ["a"]])
+def test_a_success_without_a_usable_token_links_nothing(access_token: Any) -> None:
+    assert isinstance(read_tokens(applied(accessToken=access_token)), Undecided)
+
+
+def test_a_token_of_128_characters_is_one() -> None:
+    assert isinstance(read_tokens(applied(accessToken="a" * 128)), Tokens)
+
+
+@pytest.mark.parametrize("code", ["AUTH_IN_PROCESS", "UNKNOWN_EXCEPTION", "REQUEST_TRAFFIC_EXCEED_LIMIT"])
+def test_an_unknown_outcome_is_no_failure(code: str) -> None:
+    assert read_tokens(result("U", code)) == Undecided(f"applyToken U/{code}")
+
+
+def test_a_revocation_is_over_when_it_was_done_or_had_been_before() -> None:
+    assert read_revoke(result("S", "SUCCESS")) == Revoked()
+    assert read_revoke(result("F", "INVALID_ACCESS_TOKEN")) == Revoked("INVALID_ACCESS_TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("F", "PROCESS_FAIL"), ("F", "OAUTH_FAILED"), ("U", "INVALID_ACCESS_TOKEN"), ("U", "UNKNOWN_EXCEPTION"), ("", "")],
+)
+def test_any_other_answer_leaves_a_revocation_to_the_next_try(status: str, code: str) -> None:
+    assert isinstance(read_revoke(result(status, code)), Undecided)

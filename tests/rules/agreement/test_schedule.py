@@ -1,0 +1,110 @@
+"""When an agreement is looked at again: within the minute of a code, and long before a token ends."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+
+import pytest
+from autodebit.agreement.agreement import Status
+from autodebit.agreement.schedule import (
+    ATTEMPT_S,
+    EXCHANGE_S,
+    EXPIRING,
+    Due,
+    due,
+    exchange_is_over,
+    first_due_at,
+    is_dead,
+    next_exchange_wait,
+    refresh_at,
+)
+
+from tests.kit.agreements import EXPIRES_AT, agreement, linked
+from tests.kit.samples import NOW
+from tests.kit.template import FUNCTIONS
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def looks(call_s: float) -> list[float]:
+    """When each look of one execution begins, in seconds after the code came; each call takes so long."""
+    times, at, made = [0.0], 0.0, 0
+    while (wait_s := next_exchange_wait(made, NOW, after(at + call_s))) is not None:
+        at += call_s + wait_s
+        made += 1
+        times.append(at)
+    return times
+
+
+def test_a_code_is_looked_at_often_at_first_and_until_its_minute_is_nearly_over() -> None:
+    times = looks(0)
+    assert times[:6] == [0, 1, 3, 6, 10, 15]
+    assert EXCHANGE_S <= max(times) < EXCHANGE_S + 2
+    assert all(later - earlier <= 5 for earlier, later in pairwise(times))
+
+
+@pytest.mark.parametrize("call_s", [0, 0.1, 1, 5, 10])
+def test_the_last_call_begins_within_55_s_and_the_last_look_after_them(call_s: float) -> None:
+    times = looks(call_s)
+    calling = [at for at in times if not exchange_is_over(NOW, after(at))]
+    assert max(calling) < 55
+    assert exchange_is_over(NOW, after(max(times)))
+    assert len(times) <= 14
+
+
+def test_a_code_is_over_at_55_s() -> None:
+    assert not exchange_is_over(NOW, after(54.9))
+    assert exchange_is_over(NOW, after(55))
+
+
+def test_an_attempt_is_dead_when_the_function_that_made_it_must_be() -> None:
+    assert is_dead(agreement(attempt=None), NOW)
+    assert not is_dead(agreement(), after(ATTEMPT_S))
+    assert is_dead(agreement(), after(ATTEMPT_S + 0.1))
+    assert FUNCTIONS["ApplyTokenFunction"]["Timeout"] <= ATTEMPT_S
+
+
+@pytest.mark.parametrize("share", range(0, 100, 7))
+def test_a_token_is_refreshed_between_31_and_11_days_before_its_end(share: int) -> None:
+    ahead = EXPIRES_AT - refresh_at(f"agr-{share}", EXPIRES_AT)
+    assert timedelta(days=11) <= ahead <= timedelta(days=31)
+
+
+def test_ten_thousand_tokens_that_end_on_one_day_are_spread_over_twenty() -> None:
+    hours = Counter(
+        int((EXPIRES_AT - refresh_at(f"agr-{number}", EXPIRES_AT)) / timedelta(hours=1)) for number in range(10_000)
+    )
+    assert len(hours) == 480
+    assert max(hours.values()) < 60, "some twenty in each hour"
+
+
+def test_what_is_due_first_after_a_link() -> None:
+    assert first_due_at("agr", EXPIRES_AT, refreshable=True) == refresh_at("agr", EXPIRES_AT)
+    assert first_due_at("agr", EXPIRES_AT, refreshable=False) == EXPIRES_AT - EXPIRING
+    assert first_due_at("agr", None, refreshable=True) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "when", "what"),
+    [
+        ({}, timedelta(days=12), Due.NOTHING),
+        ({}, timedelta(days=11), Due.REFRESH),
+        ({}, timedelta(0), Due.END),
+        ({"refresh_token": None}, timedelta(days=11), Due.TELL),
+        ({"refresh_refused": "INVALID_REFRESH_TOKEN"}, timedelta(days=11), Due.TELL),
+        ({"refresh_token": None, "expiring_told": True}, timedelta(days=11), Due.NOTHING),
+        ({"refresh_token": None, "expiring_told": True}, timedelta(0), Due.END),
+        ({"due_at": None}, timedelta(0), Due.NOTHING),
+        ({"status": Status.UNLINKING}, timedelta(0), Due.NOTHING),
+        ({"status": Status.UNLINKED}, timedelta(0), Due.NOTHING),
+    ],
+)
+def test_what_is_due(changes: dict[str, object], when: timedelta, what: Due) -> None:
+    assert due(linked(**changes), EXPIRES_AT - when) is what
+
+
+def test_the_waits_of_an_exchange_are_few_and_short() -> None:
+    until = list(accumulate([1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5]))
+    assert [round(at) for at in looks(0)[1:13]] == until
