@@ -92,7 +92,7 @@ class Opener:
         nonce, ciphertext = sealed[end : end + _NONCE_BYTES], sealed[end + _NONCE_BYTES :]
         try:
             return AESGCM(key.plain).decrypt(nonce, ciphertext, self._place(agreement_id, field_name)).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise VaultUnavailable("not sealed for this table, agreement and field") from None
 
     def _place(self, agreement_id: str, field_name: str) -> bytes:

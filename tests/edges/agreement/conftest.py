@@ -1,0 +1,201 @@
+"""Agreements on a real DynamoDB and a real KMS, and an Alipay that answers as it is told."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from autodebit.agreement import vault
+from autodebit.agreement.agreement import Agreement, Status
+from autodebit.agreement.agreement_table import TABLE_NAME, AgreementItem, AgreementTable
+from autodebit.agreement.debit import Debits
+from autodebit.agreement.link import Linker
+from autodebit.agreement.look import Looker
+from autodebit.agreement.receive import AuthorizationReceiver
+from autodebit.agreement.refresh import Refresher
+from autodebit.agreement.request import LinkRequest
+from autodebit.agreement.revoke import Revoker
+from autodebit.agreement.vault import Kms, OwnKey, SharedKey, TokenDigests, Vault
+from autodebit.alipay.signature import SignedMessage
+from autodebit.errors import PollingFault
+
+from tests.kit.agreements import AGREEMENT_ID, applied, code_created, consulted, result
+from tests.kit.store import emulator
+from tests.kit.template import RESOURCES
+
+Json = dict[str, Any]
+Said = Json | Exception | Callable[[], Json]
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Any]:
+    """The emulator, unless the environment names one that runs: a client for a service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        if "AWS_ENDPOINT_URL" in os.environ:
+            yield boto3.client
+        else:
+            with emulator() as endpoint:
+                patch.setenv("AWS_ENDPOINT_URL", endpoint)
+                patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+                yield boto3.client
+
+
+@pytest.fixture(scope="session")
+def keys(aws: Any) -> tuple[str, str]:
+    """The key that seals, and the one that digests."""
+    client = aws("kms")
+    digesting = client.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    return client.create_key()["KeyMetadata"]["Arn"], digesting["KeyMetadata"]["Arn"]
+
+
+@pytest.fixture
+def rows(aws: Any) -> Iterator[Any]:
+    """The table as the template declares it, empty."""
+    declared = RESOURCES["AgreementTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    dynamodb = boto3.resource("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    table = dynamodb.create_table(TableName=TABLE_NAME, **{name: declared[name] for name in names})
+    AgreementItem._connection = None
+    yield table
+    table.delete()
+
+
+class Alipay:
+    """Stands where the gateway does, and says what it is told to; then what it usually says."""
+
+    usual: dict[str, Said]
+
+    def __init__(self) -> None:
+        self.told: list[Said] = []
+        self.calls: list[tuple[str, Json]] = []
+        self.usual = {"consult": consulted(), "applyToken": applied(), "revoke": result("S", "SUCCESS")}
+
+    def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
+        import json
+
+        api = endpoint.removeprefix("authorizations/")
+        self.calls.append((api, json.loads(body)))
+        said = self.told.pop(0) if self.told else self.usual[api]
+        if isinstance(said, Exception):
+            raise said
+        return said() if callable(said) else said
+
+    def called(self, api: str) -> list[Json]:
+        """The bodies of the calls of this API."""
+        return [body for name, body in self.calls if name == api]
+
+
+class Machine:
+    """Stands where Step Functions does: keeps what was started, or fails."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int]] = []
+        self.fails = False
+        self.key, self.first_wait_s = "agreementId", 0
+
+    def start(self, key: str, polling_round: int) -> bool:
+        if self.fails:
+            raise PollingFault("away")
+        self.started.append((key, polling_round))
+        return True
+
+    def is_running(self, key: str, polling_round: int) -> bool:
+        return (key, polling_round) in self.started
+
+
+class Signed:
+    """Credentials that believe every message."""
+
+    def authenticate(self, message: SignedMessage, header: str) -> str:
+        return "1"
+
+
+class World:
+    """One table, one vault, one Alipay, and everybody who works with them, each as in its own process."""
+
+    def __init__(self, rows: Any, keys: tuple[str, str]) -> None:
+        self.rows, self.table, self.alipay, self.machine = rows, AgreementTable(), Alipay(), Machine()
+        self.kms = Kms(keys[0], TABLE_NAME)
+        digests = TokenDigests(keys[1])
+        shared = SharedKey(self.kms, self.table.wrapped_key, self.table.keep_wrapped_key)
+        self.vault = Vault(self.kms, TABLE_NAME, shared)
+        webhooks = Kms(keys[0], TABLE_NAME)
+        gateway: Any = self.alipay
+        machine: Any = self.machine
+        credentials: Any = Signed()
+        self.linker = Linker(self.table, gateway)
+        self.receiver = AuthorizationReceiver(
+            self.table, credentials, Vault(webhooks, TABLE_NAME, OwnKey(webhooks)), digests, machine
+        )
+        self.looker = Looker(self.table, gateway, self.vault, digests, (3, 3, 6))
+        self.refresher = Refresher(self.table, gateway, self.vault, digests)
+        self.revoker = Revoker(self.table, machine)
+        self.debits = Debits(self.table, self.vault)
+
+    def link(self, agreement_id: str = AGREEMENT_ID, **changes: Any) -> tuple[Agreement, bool]:
+        import time
+
+        fields = {"agreementId": agreement_id, "customerBelongsTo": "ALIPAY_HK"} | changes
+        return self.linker.link(LinkRequest(fields), "https://pay.example/v1/notify", time.monotonic() + 5)
+
+    def notified(self, agreement: Agreement | None = None, **changes: Any) -> Agreement:
+        """What comes of a notification, an authCode unless told otherwise."""
+        import json
+
+        auth_state = {} if agreement is None else {"authState": agreement.auth_state}
+        message = {name: value for name, value in code_created(**auth_state | changes).items() if value is not None}
+        signed = SignedMessage("/", "", "", json.dumps(message).encode())
+        return self.receiver.receive(signed, "", datetime.now(UTC))
+
+    def canceled(self, token: str) -> Agreement:
+        return self.notified(authorizationNotifyType="TOKEN_CANCELED", authState=None, authCode=None, accessToken=token)
+
+    def exchanging(self, agreement_id: str = AGREEMENT_ID) -> Agreement:
+        """An agreement whose code has come."""
+        return self.notified(self.link(agreement_id)[0])
+
+    def linked(self, agreement_id: str = AGREEMENT_ID) -> Agreement:
+        self.exchanging(agreement_id)
+        agreement, wait_s = self.looker.look(agreement_id, 0)
+        assert (agreement.status, wait_s) == (Status.LINKED, None)
+        return agreement
+
+    def get(self, agreement_id: str = AGREEMENT_ID) -> Agreement:
+        return self.table.get(agreement_id)
+
+    def row(self, agreement_id: str = AGREEMENT_ID) -> Json:
+        return dict(self.rows.get_item(Key={"agreementId": agreement_id}, ConsistentRead=True)["Item"])
+
+    def age(self, name: str, seconds: float, agreement_id: str = AGREEMENT_ID) -> None:
+        """Let an instant of the row be so long ago."""
+        instant = datetime.now(UTC) - timedelta(seconds=seconds)
+        self.rows.update_item(
+            Key={"agreementId": agreement_id},
+            UpdateExpression=f"SET {name} = :instant",
+            ConditionExpression=f"attribute_exists({name})",
+            ExpressionAttributeValues={":instant": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+        )
+
+    def opened(self, agreement: Agreement) -> str:
+        return self.vault.open(agreement.access_token or b"", agreement.agreement_id, "accessToken")
+
+
+@pytest.fixture
+def world(rows: Any, keys: tuple[str, str]) -> World:
+    return World(rows, keys)
+
+
+@pytest.fixture
+def kms_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have KMS answer nothing from now on."""
+    from botocore.exceptions import EndpointConnectionError
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            raise EndpointConnectionError(endpoint_url="kms")
+
+    return lambda: monkeypatch.setattr(vault, "_client", Away)

@@ -1,0 +1,382 @@
+"""From the QR code to the token, with every answer that Alipay may give or lose, on a real table."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from autodebit.agreement.agreement import Status, agreement_document
+from autodebit.agreement.schedule import ATTEMPT_S
+from autodebit.errors import (
+    AgreementConflict,
+    ConsultRefused,
+    ConsultUnanswered,
+    NotSent,
+    OutcomeUnknown,
+    UnknownAgreement,
+    VaultUnavailable,
+)
+
+from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, AUTH_CODE, REFRESH_TOKEN, applied, result
+
+from .conftest import World
+
+OTHER_TOKEN = "28101113another0TOKEN000000000000000000000000SAMPLE"
+INVALID = result("F", "INVALID_AUTHCODE")
+LOST = OutcomeUnknown("read timeout")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+# --- The QR code -------------------------------------------------------------------------------------------------
+
+
+def test_a_first_request_shows_a_qr_code_and_a_replay_the_same(world: World) -> None:
+    first, new = world.link()
+    again, new_again = world.link(authRedirectUrl="https://shop.example/other", env={"clientIp": "203.0.113.9"})
+    assert (new, new_again) == (True, False)
+    assert first.qr_code == again.qr_code is not None
+    [body] = world.alipay.called("consult")
+    assert body["authState"] == first.auth_state == world.get().auth_state
+
+
+def test_sixteen_simultaneous_first_requests_show_one_qr_code(world: World) -> None:
+    import time
+
+    usual = world.alipay.usual["consult"]
+    assert isinstance(usual, dict)
+
+    def slowly() -> dict[str, Any]:
+        time.sleep(0.4)
+        return usual
+
+    world.alipay.usual["consult"] = slowly
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: world.link(), range(16)))
+    assert len(world.alipay.calls) == 1
+    assert sorted(new for _, new in answers) == [False] * 15 + [True]
+    assert len({str(agreement.qr_code) for agreement, _ in answers}) == 1
+
+
+def test_another_wallet_is_another_request(world: World) -> None:
+    world.link()
+    with pytest.raises(AgreementConflict):
+        world.link(customerBelongsTo="DANA")
+
+
+def test_no_answer_is_asked_again_with_the_same_bytes(world: World) -> None:
+    world.alipay.told = [LOST, result("U", "UNKNOWN_EXCEPTION")]
+    assert world.link()[0].qr_code
+    assert world.alipay.calls[0] == world.alipay.calls[1] == world.alipay.calls[2]
+
+
+def test_no_answer_at_all_is_a_503_and_the_same_request_goes_on_with_a_new_state(world: World) -> None:
+    world.alipay.told = [LOST, LOST, LOST]
+    with pytest.raises(ConsultUnanswered):
+        world.link()
+    assert world.get().qr_code is None
+    agreement, new = world.link()
+    assert new
+    assert agreement.qr_code
+    states = [body["authState"] for body in world.alipay.called("consult")]
+    assert (len(set(states[:3])), len(set(states))) == (1, 2)
+
+
+def test_nothing_sent_is_a_503_at_once(world: World) -> None:
+    world.alipay.told = [NotSent("no connection")]
+    with pytest.raises(ConsultUnanswered):
+        world.link()
+    assert len(world.alipay.calls) == 1
+
+
+def test_a_refusal_names_its_code_and_ends_the_agreement(world: World) -> None:
+    world.alipay.told = [result("F", "NO_PAY_OPTIONS")]
+    with pytest.raises(ConsultRefused) as raised:
+        world.link()
+    assert raised.value.members == {"resultCode": "NO_PAY_OPTIONS"}
+    agreement, new = world.link()
+    assert (agreement.status, agreement.result_code, new) == (Status.FAILED, "NO_PAY_OPTIONS", False)
+    assert len(world.alipay.calls) == 1
+
+
+def test_a_consult_whose_process_died_is_taken_over_once_it_must_be_dead(world: World) -> None:
+    world.alipay.told = [_killed]
+    with pytest.raises(Killed):
+        world.link()
+    world.age("attemptedAt", 30)
+    assert world.link()[0].qr_code
+
+
+def _killed() -> dict[str, Any]:
+    raise Killed
+
+
+# --- The code ----------------------------------------------------------------------------------------------------
+
+
+def test_a_code_is_stored_sealed_and_somebody_is_started_to_exchange_it(world: World) -> None:
+    agreement = world.exchanging()
+    assert agreement.is_exchanging
+    assert world.machine.started == [(AGREEMENT_ID, 0)]
+    row = world.row()
+    assert AUTH_CODE not in str(row)
+    assert AUTH_CODE.encode() not in bytes(row["authCode"])
+    assert row["overdueAt"]
+
+
+def test_the_start_comes_before_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreement, _ = world.link()
+    monkeypatch.setattr(world.table, "note_code", lambda *_: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        world.notified(agreement)
+    assert world.machine.started == [(AGREEMENT_ID, 0)]
+    looked, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (looked.is_exchanging, wait_s) == (False, 1)
+    assert world.looker.look(AGREEMENT_ID, 5)[1] is None
+
+
+def test_a_start_that_fails_is_the_sweeps(world: World) -> None:
+    agreement, _ = world.link()
+    world.machine.fails = True
+    world.notified(agreement)
+    [overdue] = list(world.table.overdue(datetime.now(UTC).replace(year=2100)))
+    assert (overdue.key, overdue.polling_round) == (AGREEMENT_ID, 0)
+
+
+def test_thirty_two_codes_at_once_are_one_exchange(world: World) -> None:
+    agreement, _ = world.link()
+
+    def notify(number: int) -> Any:
+        other = {} if number % 2 else {"authCode": f"281011another{number}"}
+        return world.notified(agreement, **other)
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(notify, range(32)))
+        list(pool.map(lambda _: world.looker.look(AGREEMENT_ID, 0), range(32)))
+    assert world.get().status is Status.LINKED
+    assert len(world.alipay.called("applyToken")) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"authState": "auth-cust-4711-1"},
+        {"authState": f"{b'agr-unknown'.hex()}-{'0' * 32}"},
+        {"authState": f"{AGREEMENT_ID.encode().hex()}-{'0' * 32}"},
+    ],
+)
+def test_a_foreign_unknown_or_wrong_state_is_refused_and_changes_nothing(world: World, changes: Any) -> None:
+    world.link()
+    before = world.row()
+    with pytest.raises(UnknownAgreement):
+        world.notified(**changes)
+    assert world.row() == before
+    assert world.machine.started == []
+
+
+def test_a_code_without_success_changes_nothing(world: World) -> None:
+    agreement, _ = world.link()
+    assert not world.notified(agreement, **result("F", "PROCESS_FAIL")).is_exchanging
+
+
+def test_a_code_that_comes_late_is_exchanged_all_the_same(world: World) -> None:
+    agreement, _ = world.link()
+    world.age("expiresAt", 300)
+    assert agreement_document(world.get(), datetime.now(UTC))["status"] == "EXPIRED"
+    world.notified(agreement)
+    assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.LINKED
+
+
+def test_kms_away_stores_and_starts_nothing(world: World, kms_away: Callable[[], None]) -> None:
+    agreement, _ = world.link()
+    kms_away()
+    with pytest.raises(VaultUnavailable):
+        world.notified(agreement)
+    assert not world.get().is_exchanging
+    assert world.machine.started == []
+
+
+# --- The exchange ------------------------------------------------------------------------------------------------
+
+
+def test_an_exchange_links_and_keeps_its_tokens_sealed(world: World) -> None:
+    agreement = world.linked()
+    assert world.opened(agreement) == ACCESS_TOKEN
+    assert world.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == REFRESH_TOKEN
+    assert (agreement.user_login_id, agreement.auth_code, agreement.attempt) == ("852-****1234", None, None)
+    assert agreement.due_at
+    text = str(world.rows.scan()["Items"])
+    assert not [secret for secret in (AUTH_CODE, ACCESS_TOKEN, REFRESH_TOKEN) if secret in text]
+    [body] = world.alipay.called("applyToken")
+    assert body == {"grantType": "AUTHORIZATION_CODE", "customerBelongsTo": "ALIPAY_HK", "authCode": AUTH_CODE}
+    assert [(told.kind, ACCESS_TOKEN in (told.detail or "")) for told in agreement.told] == [("AgreementLinked", False)]
+
+
+def test_what_names_the_account_goes_into_every_call(world: World) -> None:
+    agreement, _ = world.link(merchantRegion="SG", merchantAccountId="acc-1")
+    world.notified(agreement)
+    world.looker.look(AGREEMENT_ID, 0)
+    world.revoker.revoke(AGREEMENT_ID, datetime.now(UTC))
+    world.looker.look(AGREEMENT_ID, 0)
+    [applied_with], [revoked_with] = world.alipay.called("applyToken"), world.alipay.called("revoke")
+    assert (applied_with["merchantRegion"], applied_with["merchantAccountId"]) == ("SG", "acc-1")
+    assert revoked_with == {"accessToken": ACCESS_TOKEN, "merchantAccountId": "acc-1"}
+
+
+@pytest.mark.parametrize("lost", [LOST, result("U", "AUTH_IN_PROCESS"), applied(accessToken="")], ids=str)
+@pytest.mark.parametrize("token", [ACCESS_TOKEN, OTHER_TOKEN])
+def test_an_answer_that_was_lost_is_asked_for_again_and_whatever_token_comes_links(
+    world: World, lost: Any, token: str
+) -> None:
+    world.exchanging()
+    world.alipay.told = [lost, applied(accessToken=token)]
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, wait_s) == (Status.AUTHORIZING, 1)
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 1)
+    assert (agreement.status, wait_s) == (Status.LINKED, None)
+    assert world.opened(agreement) == token
+    assert world.alipay.calls[-1] == world.alipay.calls[-2]
+
+
+def test_a_code_refused_at_the_first_call_failed_and_nothing_is_linked(world: World) -> None:
+    world.exchanging()
+    world.alipay.told = [INVALID]
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, agreement.result_code, wait_s) == (Status.FAILED, "INVALID_AUTHCODE", None)
+    assert not agreement.perhaps_linked
+    assert [told.kind for told in agreement.told] == ["AgreementFailed"]
+
+
+@pytest.mark.parametrize("lost", [LOST, result("U", "AUTH_IN_PROCESS")], ids=str)
+def test_a_code_refused_after_a_call_that_is_unaccounted_for_is_perhaps_linked(
+    world: World, counted: Any, lost: Any
+) -> None:
+    world.exchanging()
+    world.alipay.told = [lost, INVALID]
+    world.looker.look(AGREEMENT_ID, 0)
+    agreement, _ = world.looker.look(AGREEMENT_ID, 1)
+    assert (agreement.status, agreement.perhaps_linked) == (Status.FAILED, True)
+    assert "perhapsLinked" in (agreement.told[0].detail or "")
+    counted.assert_any_call("PerhapsLinked")
+
+
+def test_a_call_of_which_nothing_left_is_no_trace_at_the_wallet(world: World) -> None:
+    world.exchanging()
+    world.alipay.told = [NotSent("no connection"), INVALID]
+    world.looker.look(AGREEMENT_ID, 0)
+    agreement, _ = world.looker.look(AGREEMENT_ID, 1)
+    assert (agreement.status, agreement.perhaps_linked) == (Status.FAILED, False)
+
+
+@pytest.mark.parametrize(
+    ("heard", "code", "perhaps"),
+    [
+        ([result("U", "AUTH_IN_PROCESS")], "AUTH_IN_PROCESS", True),
+        ([LOST], "NO_ANSWER", True),
+        ([NotSent("no connection")], "NO_ANSWER", False),
+    ],
+    ids=str,
+)
+def test_a_code_whose_minute_is_over_failed_with_what_was_heard_last(
+    world: World, heard: list[Any], code: str, perhaps: bool
+) -> None:
+    world.exchanging()
+    world.alipay.told = list(heard)
+    world.looker.look(AGREEMENT_ID, 0)
+    world.age("authCodeAt", 55)
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 13)
+    assert (agreement.status, agreement.result_code, wait_s) == (Status.FAILED, code, None)
+    assert agreement.perhaps_linked is perhaps
+    assert len(world.alipay.called("applyToken")) == 1, "none after 55 s"
+
+
+@pytest.mark.parametrize(
+    ("then", "status", "perhaps"),
+    [
+        (applied(), Status.LINKED, False),
+        (applied(accessToken=OTHER_TOKEN), Status.LINKED, False),
+        (INVALID, Status.FAILED, True),
+    ],
+    ids=["the same token", "another token", "INVALID_AUTHCODE"],
+)
+def test_a_process_killed_after_the_answer_is_followed_by_one_call_more(
+    world: World, then: Any, status: Status, perhaps: bool
+) -> None:
+    world.exchanging()
+    world.alipay.told = [_killed, then]
+    with pytest.raises(Killed):
+        world.looker.look(AGREEMENT_ID, 0)
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 1)
+    assert (agreement.status, wait_s, len(world.alipay.called("applyToken"))) == (Status.AUTHORIZING, 2, 1)
+    world.age("attemptedAt", ATTEMPT_S + 1)
+    agreement, _ = world.looker.look(AGREEMENT_ID, 2)
+    assert (agreement.status, agreement.perhaps_linked) == (status, perhaps)
+    assert (agreement.access_token is not None) is (status is Status.LINKED)
+
+
+def test_kms_away_when_the_exchange_is_due_waits_for_it(world: World, kms_away: Callable[[], None]) -> None:
+    world.exchanging()
+    kms_away()
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, wait_s) == (Status.AUTHORIZING, 1)
+    assert world.alipay.called("applyToken") == []
+
+
+# --- Tokens that come by themselves ------------------------------------------------------------------------------
+
+
+def created(world: World, agreement: Any, token: str = ACCESS_TOKEN) -> Any:
+    return world.notified(agreement, authorizationNotifyType="TOKEN_CREATED", authCode=None, accessToken=token)
+
+
+def test_a_token_links_without_an_exchange(world: World) -> None:
+    agreement, _ = world.link()
+    linked = created(world, agreement)
+    assert (linked.status, linked.token_expires_at, linked.refresh_token) == (Status.LINKED, None, None)
+    assert world.opened(linked) == ACCESS_TOKEN
+    assert world.alipay.called("applyToken") == []
+    assert world.notified(agreement).status is Status.LINKED
+    assert world.machine.started == []
+
+
+def test_a_token_after_a_link_changes_nothing(world: World) -> None:
+    agreement = world.linked()
+    before = world.row()
+    created(world, agreement, OTHER_TOKEN)
+    assert world.row() == before
+
+
+def test_a_token_between_code_and_exchange_is_one_agreement(world: World) -> None:
+    agreement = world.exchanging()
+    created(world, agreement)
+    assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.LINKED
+    assert world.alipay.called("applyToken") == []
+
+
+@pytest.mark.parametrize("token", [ACCESS_TOKEN, OTHER_TOKEN])
+def test_a_token_that_overtakes_the_answer_of_the_exchange_is_replaced_by_the_one_that_refreshes(
+    world: World, token: str
+) -> None:
+    agreement = world.exchanging()
+
+    def overtaken() -> dict[str, Any]:
+        created(world, agreement)
+        return applied(accessToken=token)
+
+    world.alipay.told = [overtaken]
+    linked, _ = world.looker.look(AGREEMENT_ID, 0)
+    assert (linked.status, world.opened(linked)) == (Status.LINKED, token)
+    assert linked.refresh_token is not None
+    assert [told.kind for told in linked.told] == ["AgreementLinked"]
+
+
+@pytest.mark.parametrize("again", ["AUTHCODE_CREATED", "TOKEN_CREATED"])
+def test_after_the_end_nothing_links(world: World, again: str) -> None:
+    agreement = world.linked()
+    world.canceled(ACCESS_TOKEN)
+    before = world.row()
+    world.notified(agreement, authorizationNotifyType=again, accessToken=OTHER_TOKEN)
+    assert world.row() == before

@@ -1,0 +1,207 @@
+"""Tokens in their years: refreshed in time, told when they cannot be, and never lost by a crash."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from autodebit.agreement.agreement import Status
+from autodebit.agreement.refresh import FAULTS_MAX
+from autodebit.agreement.schedule import ATTEMPT_S, Due
+from autodebit.errors import NotSent, OutcomeUnknown
+
+from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, REFRESH_TOKEN, applied, result
+
+from .conftest import World
+
+NEW_TOKEN = "28101113refreshed0ACCESS0000000000000000000SAMPLE"
+NEW_REFRESH = "28101113refreshed0REFRESH000000000000000000SAMPLE"
+LOST = OutcomeUnknown("read timeout")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def in_days(days: float) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+def run(world: World) -> dict[Due, int]:
+    return world.refresher.run(datetime.now(UTC), lambda: True)
+
+
+@pytest.fixture
+def due(world: World) -> World:
+    """A world in which the token of one agreement is due."""
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(11))
+    world.linked()
+    world.age("dueAt", 1)
+    world.alipay.usual["applyToken"] = applied(
+        accessToken=NEW_TOKEN, refreshToken=NEW_REFRESH, accessTokenExpiryTime=in_days(730)
+    )
+    return world
+
+
+def test_a_token_that_is_due_is_replaced_by_the_newer_ones(due: World) -> None:
+    assert run(due)[Due.REFRESH] == 1
+    agreement = due.get()
+    assert due.opened(agreement) == NEW_TOKEN
+    assert due.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == NEW_REFRESH
+    assert due.alipay.called("applyToken")[-1] == {
+        "grantType": "REFRESH_TOKEN",
+        "customerBelongsTo": "ALIPAY_HK",
+        "refreshToken": REFRESH_TOKEN,
+    }
+    assert agreement.due_at
+    assert agreement.due_at > datetime.now(UTC) + timedelta(days=690)
+    assert agreement.attempt is None
+    assert run(due) == dict.fromkeys(Due, 0)
+    text = str(due.rows.scan()["Items"])
+    assert not [secret for secret in (NEW_TOKEN, NEW_REFRESH) if secret in text]
+
+
+def test_a_cancel_that_names_the_token_from_before_the_refresh_ends_the_agreement(due: World) -> None:
+    run(due)
+    assert due.canceled(ACCESS_TOKEN).status is Status.UNLINKED
+
+
+def test_without_a_new_refresh_token_the_old_one_goes_on(due: World) -> None:
+    due.alipay.usual["applyToken"] = applied(
+        accessToken=NEW_TOKEN, refreshToken=None, accessTokenExpiryTime=in_days(730)
+    )
+    run(due)
+    agreement = due.get()
+    assert due.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == REFRESH_TOKEN
+    assert agreement.due_at
+    assert agreement.due_at > datetime.now(UTC) + timedelta(days=690)
+
+
+def test_a_refresh_that_brings_no_later_end_is_tried_again_after_a_day_and_not_every_hour(due: World) -> None:
+    before = due.get().token_expires_at
+    assert before
+    due.alipay.usual["applyToken"] = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=before.isoformat())
+    run(due)
+    agreement = due.get()
+    assert agreement.due_at
+    assert timedelta(hours=23) < agreement.due_at - datetime.now(UTC) < timedelta(hours=25)
+
+
+@pytest.mark.parametrize("lost", [LOST, NotSent("no connection"), result("U", "UNKNOWN_EXCEPTION")], ids=str)
+def test_a_refresh_without_an_answer_is_made_again_by_the_next_run(due: World, lost: Any) -> None:
+    due.alipay.told = [lost]
+    run(due)
+    assert due.opened(due.get()) == ACCESS_TOKEN
+    run(due)
+    assert due.opened(due.get()) == NEW_TOKEN
+    assert due.alipay.calls[-1] == due.alipay.calls[-2]
+
+
+def test_a_process_killed_after_the_answer_loses_nothing(due: World) -> None:
+    def killed() -> Any:
+        raise Killed
+
+    due.alipay.told = [killed]
+    with pytest.raises(Killed):
+        run(due)
+    run(due)
+    assert len(due.alipay.called("applyToken")) == 2, "the attempt may still be running"
+    due.age("attemptedAt", ATTEMPT_S + 1)
+    run(due)
+    assert due.opened(due.get()) == NEW_TOKEN
+
+
+def test_two_runs_at_once_refresh_once(due: World) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: run(due), range(8)))
+    assert len(due.alipay.called("applyToken")) == 2, "the exchange, and one refresh"
+
+
+@pytest.mark.parametrize("code", ["INVALID_REFRESH_TOKEN", "USER_STATUS_ABNORMAL"])
+def test_a_refusal_is_told_and_the_token_pays_until_its_end(due: World, counted: Any, code: str) -> None:
+    due.alipay.told = [result("F", code)]
+    run(due)
+    counted.assert_any_call("RefreshRefused")
+    assert run(due)[Due.TELL] == 1
+    agreement = due.get()
+    assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementExpiring"]
+    assert due.debits.of(AGREEMENT_ID).access_token == ACCESS_TOKEN
+    assert run(due) == dict.fromkeys(Due, 0), "told once"
+    due.age("tokenExpiresAt", 1)
+    due.age("dueAt", 1)
+    assert run(due)[Due.END] == 1
+    assert due.get().status is Status.UNLINKED
+
+
+def test_what_cannot_be_refreshed_is_told_30_days_before_its_end(world: World) -> None:
+    world.alipay.usual["applyToken"] = applied(refreshToken=None, accessTokenExpiryTime=in_days(40))
+    agreement = world.linked()
+    assert agreement.due_at
+    assert agreement.token_expires_at
+    assert agreement.token_expires_at - agreement.due_at == timedelta(days=30)
+    assert run(world) == dict.fromkeys(Due, 0)
+    world.age("dueAt", 1)
+    assert run(world)[Due.TELL] == 1
+    assert world.get().due_at == agreement.token_expires_at
+
+
+def test_a_token_refreshed_while_it_is_being_revoked_is_the_one_that_is_revoked(due: World) -> None:
+    usual = due.alipay.usual["applyToken"]
+
+    def overtaken() -> Any:
+        due.revoker.revoke(AGREEMENT_ID, datetime.now(UTC))
+        assert due.looker.look(AGREEMENT_ID, 0)[0].status is Status.UNLINKING, "it waits for the refresh"
+        return usual
+
+    due.alipay.told = [overtaken]
+    run(due)
+    assert due.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
+    assert due.alipay.called("revoke") == [{"accessToken": NEW_TOKEN}]
+
+
+def test_a_run_gives_up_when_alipay_is_dark_and_stops_when_its_time_is_over(world: World) -> None:
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(20))
+    for number in range(FAULTS_MAX + 5):
+        world.alipay.usual["applyToken"] = applied(
+            accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}", accessTokenExpiryTime=in_days(20)
+        )
+        world.linked(f"agr-{number}")
+        world.age("dueAt", 1, f"agr-{number}")
+    assert world.refresher.run(datetime.now(UTC), lambda: False) == dict.fromkeys(Due, 0)
+    world.alipay.usual["applyToken"] = LOST
+    run(world)
+    refreshing = [body for body in world.alipay.called("applyToken") if "refreshToken" in body]
+    assert len(refreshing) == FAULTS_MAX
+
+
+def test_all_that_fell_due_on_one_day_is_refreshed_once_each(world: World) -> None:
+    """Ten thousand rows as a link leaves them, due today; each hour's run takes those that are due by then."""
+    total = 10_000
+    expires_at = datetime.now(UTC) + timedelta(days=20)
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=expires_at.isoformat())
+    world.linked("agr-0")
+    row = world.row("agr-0")
+    with world.rows.batch_writer() as batch:
+        for number in range(total):
+            agreement_id = f"agr-{number}"
+            due_at = datetime.now(UTC) + timedelta(hours=number % 24)
+            batch.put_item(
+                Item=row
+                | {
+                    "agreementId": agreement_id,
+                    "dueShard": f"{number % 32:02d}",
+                    "dueAt": due_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    "accessToken": world.vault.seal(f"token-{number}", agreement_id, "accessToken"),
+                    "refreshToken": world.vault.seal(f"refresh-{number}", agreement_id, "refreshToken"),
+                }
+            )
+    world.alipay.usual["applyToken"] = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(730))
+    due_by_hour = Counter(number % 24 for number in range(total))
+    ids = list(world.table.due_before(datetime.now(UTC) + timedelta(hours=23, minutes=30)))
+    assert len(set(ids)) == len(ids) == total
+    assert len(list(world.table.due_before(datetime.now(UTC)))) == due_by_hour[0]
+    done = run(world)
+    refreshed = [body["refreshToken"] for body in world.alipay.called("applyToken") if "refreshToken" in body]
+    assert done[Due.REFRESH] == len(refreshed) == len(set(refreshed)) == due_by_hour[0]
+    assert run(world)[Due.REFRESH] == 0

@@ -1,0 +1,310 @@
+"""How an agreement ends: by the merchant, the buyer, a dead token or time; and no payment by it afterwards."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from autodebit.agreement.agreement import Status, UnlinkedBy
+from autodebit.agreement.schedule import ATTEMPT_S
+from autodebit.errors import (
+    AgreementNotFound,
+    AgreementNotLinked,
+    AgreementNotRevocable,
+    NotSent,
+    OutcomeUnknown,
+    UnknownAgreement,
+    VaultUnavailable,
+)
+
+from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, result
+
+from .conftest import World
+
+LOST = OutcomeUnknown("read timeout")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def revoke(world: World) -> Any:
+    return world.revoker.revoke(AGREEMENT_ID, datetime.now(UTC))
+
+
+def refused(world: World) -> bool:
+    """Whether a payment by it is refused before anything is sent."""
+    try:
+        world.debits.of(AGREEMENT_ID)
+    except AgreementNotLinked:
+        return True
+    return False
+
+
+# --- By the merchant ---------------------------------------------------------------------------------------------
+
+
+def test_a_revocation_is_noted_first_and_then_called(world: World) -> None:
+    world.linked()
+    assert revoke(world).status is Status.UNLINKING
+    assert refused(world)
+    assert world.alipay.called("revoke") == []
+    assert world.machine.started[-1] == (AGREEMENT_ID, 1)
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, agreement.unlinked_by, wait_s) == (Status.UNLINKED, UnlinkedBy.MERCHANT, None)
+    assert world.alipay.called("revoke") == [{"accessToken": ACCESS_TOKEN}]
+    assert (agreement.access_token, agreement.refresh_token) == (None, None)
+    assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementUnlinked"]
+
+
+def test_revoking_again_changes_nothing(world: World) -> None:
+    world.linked()
+    revoke(world)
+    started = list(world.machine.started)
+    assert revoke(world).status is Status.UNLINKING
+    world.looker.look(AGREEMENT_ID, 0)
+    assert revoke(world).status is Status.UNLINKED
+    assert world.machine.started == started
+
+
+def test_a_revocation_whose_start_fails_is_the_sweeps(world: World) -> None:
+    world.linked()
+    world.machine.fails = True
+    revoke(world)
+    [overdue] = list(world.table.overdue(datetime.now(UTC) + timedelta(minutes=2)))
+    assert (overdue.key, overdue.polling_round) == (AGREEMENT_ID, 1)
+
+
+@pytest.mark.parametrize(
+    "lost", [LOST, NotSent("no connection"), result("U", "UNKNOWN_EXCEPTION"), result("F", "PROCESS_FAIL")], ids=str
+)
+def test_a_revocation_is_called_until_alipay_answers(world: World, lost: Any) -> None:
+    world.linked()
+    revoke(world)
+    world.alipay.told = [lost, lost, lost]
+    for look, wait_s in enumerate((3, 3, 6)):
+        assert world.looker.look(AGREEMENT_ID, look)[1] == wait_s
+        assert refused(world)
+    assert world.looker.look(AGREEMENT_ID, 3)[0].status is Status.UNLINKED
+    assert len({str(body) for body in world.alipay.called("revoke")}) == 1
+
+
+def test_a_spent_schedule_is_taken_on_again_the_next_day(world: World, counted: Any) -> None:
+    world.linked()
+    revoke(world)
+    world.alipay.told = [LOST]
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 3)
+    assert (agreement.status, wait_s) == (Status.UNLINKING, None)
+    counted.assert_any_call("PollingSpent")
+    now = datetime.now(UTC)
+    assert list(world.table.overdue(now + timedelta(hours=23))) == []
+    assert list(world.table.overdue(now + timedelta(hours=25)))
+
+
+def test_a_token_that_was_dead_before_is_gone_and_noted(world: World) -> None:
+    world.linked()
+    revoke(world)
+    world.alipay.told = [result("F", "INVALID_ACCESS_TOKEN")]
+    agreement, _ = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.MERCHANT)
+    assert agreement.result_code == "INVALID_ACCESS_TOKEN"
+
+
+def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) -> None:
+    world.linked()
+    revoke(world)
+
+    def killed() -> Any:
+        raise Killed
+
+    world.alipay.told = [killed]
+    with pytest.raises(Killed):
+        world.looker.look(AGREEMENT_ID, 0)
+    assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.UNLINKING
+    world.age("attemptedAt", ATTEMPT_S + 1)
+    assert world.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
+
+
+@pytest.mark.parametrize("status", ["AUTHORIZING", "FAILED"])
+def test_what_was_never_linked_cannot_be_revoked(world: World, status: str) -> None:
+    world.exchanging()
+    if status == "FAILED":
+        world.alipay.told = [result("F", "INVALID_AUTHCODE")]
+        world.looker.look(AGREEMENT_ID, 0)
+    before = world.row()
+    with pytest.raises(AgreementNotRevocable):
+        revoke(world)
+    assert world.row() == before
+
+
+def test_an_unknown_agreement_cannot_be_revoked(world: World) -> None:
+    with pytest.raises(AgreementNotFound):
+        revoke(world)
+
+
+# --- By the buyer ------------------------------------------------------------------------------------------------
+
+
+def test_a_canceled_token_ends_its_agreement(world: World) -> None:
+    world.linked()
+    agreement = world.canceled(ACCESS_TOKEN)
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.BUYER)
+    assert refused(world)
+    before = world.row()
+    assert world.canceled(ACCESS_TOKEN).status is Status.UNLINKED
+    assert world.row() == before
+
+
+def test_a_token_that_nobody_has_is_refused(world: World) -> None:
+    world.linked()
+    with pytest.raises(UnknownAgreement):
+        world.canceled("a token of somebody else")
+    assert not refused(world)
+
+
+def test_a_cancel_before_the_link_is_stored_is_refused_and_later_ends_it(world: World) -> None:
+    world.exchanging()
+    with pytest.raises(UnknownAgreement):
+        world.canceled(ACCESS_TOKEN)
+    world.looker.look(AGREEMENT_ID, 0)
+    assert world.canceled(ACCESS_TOKEN).status is Status.UNLINKED
+
+
+def test_a_cancel_that_comes_between_the_digest_and_the_link_is_delivered_again(world: World) -> None:
+    world.exchanging()
+    link = world.table.link
+    refusals = []
+
+    def overtaken(*arguments: Any) -> Any:
+        with pytest.raises(UnknownAgreement) as raised:
+            world.canceled(ACCESS_TOKEN)
+        refusals.append(raised.value)
+        return link(*arguments)
+
+    world.table.link = overtaken  # type: ignore[method-assign, assignment]
+    world.looker.look(AGREEMENT_ID, 0)
+    assert refusals
+    assert world.canceled(ACCESS_TOKEN).status is Status.UNLINKED
+
+
+def test_a_cancel_that_follows_our_own_revocation_is_the_merchants_end(world: World) -> None:
+    world.linked()
+    revoke(world)
+    agreement = world.canceled(ACCESS_TOKEN)
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.MERCHANT)
+    assert world.looker.look(AGREEMENT_ID, 0)[1] is None
+    assert world.alipay.called("revoke") == []
+
+
+# --- By a dead token, and by time --------------------------------------------------------------------------------
+
+
+def test_a_dead_token_ends_its_agreement(world: World) -> None:
+    world.linked()
+    world.debits.note_dead(world.debits.of(AGREEMENT_ID))
+    agreement = world.get()
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.PAY)
+    assert refused(world)
+
+
+def test_a_dead_token_does_not_end_an_agreement_that_has_a_newer_one(world: World) -> None:
+    world.linked()
+    debit = world.debits.of(AGREEMENT_ID)
+    world.age("dueAt", 1)
+    world.refresher.run(datetime.now(UTC), lambda: True)
+    world.debits.note_dead(debit)
+    assert world.get().status is Status.LINKED
+
+
+def test_a_token_whose_time_is_over_pays_nothing_and_is_noted_by_the_next_run(world: World) -> None:
+    world.linked()
+    world.age("tokenExpiresAt", 1)
+    assert refused(world)
+    world.age("dueAt", 1)
+    world.refresher.run(datetime.now(UTC), lambda: True)
+    agreement = world.get()
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.EXPIRY)
+    assert world.alipay.called("revoke") == []
+
+
+@pytest.mark.parametrize("agreement_id", ["agr-unknown", AGREEMENT_ID])
+def test_an_unknown_agreement_or_one_that_is_not_linked_pays_nothing(world: World, agreement_id: str) -> None:
+    world.exchanging()
+    with pytest.raises(AgreementNotLinked):
+        world.debits.of(agreement_id)
+
+
+def test_a_token_moved_to_another_agreement_pays_nothing(world: World) -> None:
+    world.linked()
+    world.linked("agr-other")
+    world.rows.update_item(
+        Key={"agreementId": "agr-other"},
+        UpdateExpression="SET accessToken = :token",
+        ExpressionAttributeValues={":token": world.row()["accessToken"]},
+    )
+    with pytest.raises(VaultUnavailable):
+        world.debits.of("agr-other")
+
+
+# --- At once -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_ends_it_first_it_ends_once(world: World, seed: int) -> None:
+    """Merchant, buyer and a dead token at once, in whatever order the threads run."""
+    world.linked()
+    debit = world.debits.of(AGREEMENT_ID)
+    ends = [
+        lambda: revoke(world),
+        lambda: world.canceled(ACCESS_TOKEN),
+        lambda: world.debits.note_dead(debit),
+        lambda: world.looker.look(AGREEMENT_ID, 0),
+    ] * 3
+    random.Random(seed).shuffle(ends)
+    with ThreadPoolExecutor(len(ends)) as pool:
+        for done in [pool.submit(end) for end in ends]:
+            done.result()
+    world.looker.look(AGREEMENT_ID, 0)
+    agreement = world.get()
+    assert agreement.status is Status.UNLINKED
+    assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementUnlinked"]
+    assert refused(world)
+    assert "watchShard" not in world.row()
+    assert "dueShard" not in world.row()
+
+
+def test_from_the_note_on_nothing_is_sent_in_200_races(world: World) -> None:
+    """A payment that asks after the revocation is noted is refused, however the two interleave."""
+    for race in range(200):
+        agreement_id = f"agr-{race}"
+        world.alipay.usual["applyToken"] = _tokens(race)
+        world.linked(agreement_id)
+        asked: list[tuple[datetime, bool]] = []
+
+        def pay(agreement_id: str = agreement_id, asked: list[Any] = asked) -> None:
+            at = datetime.now(UTC)
+            try:
+                world.debits.of(agreement_id)
+            except AgreementNotLinked:
+                asked.append((at, False))
+            else:
+                asked.append((at, True))
+
+        with ThreadPoolExecutor(5) as pool:
+            payments = [pool.submit(pay) for _ in range(2)]
+            revoking = pool.submit(world.revoker.revoke, agreement_id, datetime.now(UTC))
+            payments += [pool.submit(pay) for _ in range(2)]
+            revoking.result()
+            noted_at = datetime.now(UTC)
+            for payment in payments:
+                payment.result()
+        pay()
+        assert all(not sent for at, sent in asked if at >= noted_at)
+        assert asked[-1][1] is False
+
+
+def _tokens(number: int) -> Any:
+    from tests.kit.agreements import applied
+
+    return applied(accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}")
