@@ -1,6 +1,8 @@
 """Agreements on a real DynamoDB and a real KMS, and an Alipay that answers as it is told."""
 
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,8 +77,6 @@ class Alipay:
         self.usual = {"consult": consulted(), "applyToken": applied(), "revoke": result("S", "SUCCESS")}
 
     def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
-        import json
-
         api = endpoint.removeprefix("authorizations/")
         self.calls.append((api, json.loads(body)))
         said = self.told.pop(0) if self.told else self.usual[api]
@@ -137,15 +137,11 @@ class World:
         self.debits = Debits(self.table, self.vault)
 
     def link(self, agreement_id: str = AGREEMENT_ID, **changes: Any) -> tuple[Agreement, bool]:
-        import time
-
         fields = {"agreementId": agreement_id, "customerBelongsTo": "ALIPAY_HK"} | changes
         return self.linker.link(LinkRequest(fields), "https://pay.example/v1/notify", time.monotonic() + 5)
 
     def notified(self, agreement: Agreement | None = None, **changes: Any) -> Agreement:
         """What comes of a notification, an authCode unless told otherwise."""
-        import json
-
         auth_state = {} if agreement is None else {"authState": agreement.auth_state}
         message = {name: value for name, value in code_created(**auth_state | changes).items() if value is not None}
         signed = SignedMessage("/", "", "", json.dumps(message).encode())

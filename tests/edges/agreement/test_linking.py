@@ -1,5 +1,6 @@
 """From the QR code to the token, with every answer that Alipay may give or lose, on a real table."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -44,8 +45,6 @@ def test_a_first_request_shows_a_qr_code_and_a_replay_the_same(world: World) -> 
 
 
 def test_sixteen_simultaneous_first_requests_show_one_qr_code(world: World) -> None:
-    import time
-
     usual = world.alipay.usual["consult"]
     assert isinstance(usual, dict)
 

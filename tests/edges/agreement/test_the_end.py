@@ -18,7 +18,7 @@ from autodebit.errors import (
     VaultUnavailable,
 )
 
-from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, result
+from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, applied, result
 
 from .conftest import World
 
@@ -305,6 +305,4 @@ def test_from_the_note_on_nothing_is_sent_in_200_races(world: World) -> None:
 
 
 def _tokens(number: int) -> Any:
-    from tests.kit.agreements import applied
-
     return applied(accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}")
