@@ -71,16 +71,16 @@ class Consumer:
         self.emulator.aws("dynamodb").put_item(TableName=self.table, Item={"id": {"S": id_}})
 
     def batches_until(self, id_: str) -> list[list[str]]:
-        """All batches up to the one that is this item alone, which is put when the rest has been given up or done."""
-        eventually(lambda: self.batches and self.settled(), f"the batches before {id_}", within_s=60)
+        """All batches before this item's, which is put while the first is at work: its own comes after the rest."""
+        eventually(lambda: self.batches, f"the batches before {id_}", within_s=60)
         self.put(id_)
         eventually(lambda: [id_] in self.batches, id_, within_s=60)
         return self.batches[: self.batches.index([id_])]
 
-    def settled(self) -> bool:
-        before = len(self.batches)
-        time.sleep(2)  # ministack repeats a batch after 1 s, this project's emulator after 0.2 s
-        return len(self.batches) == before
+    def is_left_alone(self) -> bool:
+        """Whether the function has not been invoked, and is not for a while."""
+        time.sleep(2)
+        return not self.batches
 
     def stop(self) -> None:
         self.emulator.aws("lambda").delete_event_source_mapping(UUID=self.mapping)
@@ -162,8 +162,7 @@ def test_a_slow_function_delays_no_other(stock: Emulator, corrected: Emulator, t
 
 def test_a_stream_is_read_by_the_functions_role(stock: Emulator, corrected: Emulator, tmp_path: Path) -> None:
     consumer = Consumer(corrected, tmp_path, "1", role=corrected.role(("dynamodb:GetRecords", "*")))
-    assert consumer.settled()
-    assert not consumer.batches
+    assert consumer.is_left_alone()
     name = consumer.role.rpartition("/")[2]
     corrected.aws("iam").put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(READ_STREAMS))
     eventually(lambda: consumer.batches == [["1"]], "the batch", within_s=60)
@@ -183,8 +182,7 @@ def test_a_failure_is_told_only_where_the_functions_role_may_tell(corrected: Emu
 
 def test_a_throttled_call_uses_up_no_retry(corrected: Emulator, tmp_path: Path) -> None:
     consumer = Consumer(corrected, tmp_path, "1", MaximumRetryAttempts=0, concurrency=0)
-    assert consumer.settled()
-    assert not consumer.batches
+    assert consumer.is_left_alone()
     corrected.aws("lambda").delete_function_concurrency(FunctionName=consumer.function)
     eventually(lambda: consumer.batches == [["1"]], "the batch", within_s=60)
     assert not corrected.received(consumer.undelivered)
@@ -218,8 +216,7 @@ def test_a_filter_keeps_records_from_the_function(corrected: Emulator, tmp_path:
 
 def test_a_disabled_mapping_rests_and_goes_on_later(corrected: Emulator, tmp_path: Path) -> None:
     consumer = Consumer(corrected, tmp_path, "1", Enabled=False)
-    assert consumer.settled()
-    assert not consumer.batches
+    assert consumer.is_left_alone()
     corrected.aws("lambda").update_event_source_mapping(UUID=consumer.mapping, Enabled=True)
     eventually(lambda: consumer.batches == [["1"]], "the batch", within_s=60)
     consumer.stop()
