@@ -1,11 +1,11 @@
-"""Templates may have connections and API destinations: ministack has both, but fails a change set that names one."""
+"""Templates may say what ministack can do but CloudFormation in it does not: destinations, and more of functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 Call = Callable[[dict[str, Any]], tuple[int, Any, bytes]]
@@ -14,6 +14,12 @@ Resource = tuple[str, dict[str, Any]]  # its physical id and its attributes
 
 def correct() -> None:
     """Apply this module's corrections to ministack."""
+    _destinations()
+    _functions()
+
+
+def _destinations() -> None:
+    """Connections and API destinations, which ministack has; a change set that names one fails in it."""
     provisioners._RESOURCE_HANDLERS |= {
         "AWS::Events::Connection": handler(
             eventbridge._create_connection, eventbridge._update_connection, eventbridge._delete_connection, "connection"
@@ -25,6 +31,27 @@ def correct() -> None:
             "api-destination",
         ),
     }
+
+
+def _functions() -> None:
+    """A function's reserved concurrency and dead letters, which ministack drops."""
+    of_functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create, update = of_functions["create"], of_functions["update"]
+
+    def completed(made: Resource, properties: dict[str, Any]) -> Resource:
+        function = lambda_svc._functions[made[0]]
+        reserved = properties.get("ReservedConcurrentExecutions")
+        function["concurrency"] = None if reserved is None else int(reserved)
+        function["config"]["DeadLetterConfig"] = properties.get("DeadLetterConfig") or {}
+        return made
+
+    def created(logical_id: str, properties: dict[str, Any], stack: str) -> Resource:
+        return completed(create(logical_id, properties, stack), properties)
+
+    def updated(name: str, old: dict[str, Any], new: dict[str, Any], *more: Any, **named: Any) -> Resource:
+        return completed(update(name, old, new, *more, **named), new)
+
+    of_functions |= {"create": created, "update": updated}
 
 
 def handler(create: Call, update: Call, delete: Call, kind: str) -> dict[str, Callable[..., Any]]:

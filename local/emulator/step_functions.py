@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import json
 import random
 import re
 import threading
@@ -19,6 +20,7 @@ from ministack.services import stepfunctions
 from .permissions import role_allows
 
 NAME_LENGTH_MAX = 80
+RESULT_BYTES_MAX = 256 * 1024
 FORBIDDEN_IN_NAME = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ufffe\uffff]')
 
 _role_arn: contextvars.ContextVar[str | None] = contextvars.ContextVar(
@@ -34,6 +36,7 @@ def correct() -> None:
     _pause_for_retries()
     _invoke_as_the_role()
     _map_in_jsonata()
+    _succeed_with_output()
 
 
 def _name_executions() -> None:
@@ -117,10 +120,12 @@ def retry_delay_s(retrier: Mapping[str, Any], retries_made: int) -> float:
 
 
 def _invoke_as_the_role() -> None:
-    """A function is invoked with the permissions of the machine's role, and a throttled one is told from a failed one.
+    """A function is invoked with the permissions of the machine's role; a throttled one is told from a failed one.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
-    ministack invokes without asking, and calls throttling `Lambda.Unknown`, which is not what templates retry.
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html (the size of a task's result)
+    ministack invokes without asking, calls throttling `Lambda.Unknown`, which is not what templates retry, and takes
+    results of any size.
     """
     call_function = stepfunctions._call_lambda
     failed = stepfunctions._ExecutionError
@@ -131,11 +136,14 @@ def _invoke_as_the_role() -> None:
             arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{function}"
         _ask_the_role("lambda:InvokeFunction", arn, error="Lambda.AWSLambdaException")
         try:
-            return call_function(function, event)
+            result = call_function(function, event)
         except failed as failure:
             if failure.error == "Lambda.Unknown" and "TooManyRequestsException" in str(failure.cause):
                 raise failed("Lambda.TooManyRequestsException", failure.cause) from None
             raise
+        if len(json.dumps(result, ensure_ascii=False).encode()) > RESULT_BYTES_MAX:
+            raise failed("States.DataLimitExceeded", f"The task returned more than {RESULT_BYTES_MAX} bytes.")
+        return result
 
     stepfunctions._call_lambda = call
 
@@ -152,6 +160,21 @@ def _ask_the_role(action: str, resource: str, *, error: str) -> None:
         f"User: {user} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
         f"allows the {action} action",
     )
+
+
+def _succeed_with_output() -> None:
+    """A Succeed state in JSONata answers its Output; ministack answers the state's input.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/state-succeed.html
+    """
+    output_of = stepfunctions._apply_output_path
+
+    def output(state: Mapping[str, Any], data: Any, context: Any = None) -> Any:
+        if state.get("Type") == "Succeed" and stepfunctions._state_query_language(state, context) == "JSONata":
+            return stepfunctions._apply_jsonata_output(state, data, context, default=data)
+        return output_of(state, data, context)
+
+    stepfunctions._apply_output_path = output
 
 
 def _map_in_jsonata() -> None:

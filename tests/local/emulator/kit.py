@@ -197,7 +197,7 @@ class Emulator:
         while True:
             execution = self.aws("stepfunctions").describe_execution(executionArn=arn)
             if execution["status"] != "RUNNING":
-                return execution | {"seconds": time.monotonic() - begun}
+                return {**execution, "seconds": time.monotonic() - begun}
             time.sleep(0.01)
 
     def table(self, *ids: str, **options: Any) -> dict[str, Any]:
@@ -247,9 +247,10 @@ class Emulator:
             SigV4Auth(key, "execute-api", REGION).add_auth(signed)
         request = urllib.request.Request(url, body, dict(signed.headers), method=signed.method)
         try:
-            return urllib.request.urlopen(request)
+            answer: http.client.HTTPResponse = urllib.request.urlopen(request)
         except urllib.error.HTTPError as error:
             return error  # type: ignore[return-value]
+        return answer
 
 
 def policy(*statements: tuple[str, str], **more: Any) -> str:

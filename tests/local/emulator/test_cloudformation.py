@@ -92,3 +92,26 @@ def test_a_template_may_have_an_api_destination(stock: Emulator, corrected: Emul
     with pytest.raises(ClientError, match="Unrecognized resource types"):
         deployed(stock, "first", "create_stack")
     server.shutdown()
+
+
+def test_a_template_says_how_many_of_a_function_run_and_where_its_failures_go(
+    stock: Emulator, corrected: Emulator
+) -> None:
+    def found(emulator: Emulator) -> tuple[int | None, str | None]:
+        """The reserved concurrency and the queue for dead letters, after an update."""
+        name, (_, queue) = f"stack-{uuid4().hex[:8]}", emulator.queue()
+        client, functions = emulator.aws("cloudformation"), emulator.aws("lambda")
+        code = {"Runtime": "python3.13", "Handler": "index.handler", "Role": emulator.role()}
+        properties = {"FunctionName": name, "Code": {"ZipFile": "def handler(*_): pass"}, **code}
+        for call, reserved in ((client.create_stack, 3), (client.update_stack, 2)):
+            own = {"ReservedConcurrentExecutions": reserved, "DeadLetterConfig": {"TargetArn": queue}}
+            function = {"Type": "AWS::Lambda::Function", "Properties": properties | own}
+            call(StackName=name, TemplateBody=json.dumps({"Resources": {"Function": function}}))
+            waiter = client.get_waiter("stack_create_complete" if reserved == 3 else "stack_update_complete")
+            waiter.wait(StackName=name, WaiterConfig={"Delay": 1})
+        concurrency = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+        dead_letters = functions.get_function_configuration(FunctionName=name).get("DeadLetterConfig") or {}
+        return concurrency, dead_letters.get("TargetArn", "").rpartition(":")[2][:5] or None
+
+    assert found(corrected) == (2, "queue")
+    assert found(stock) == (None, None)

@@ -205,3 +205,22 @@ def test_an_object_starts_a_machine(corrected: Emulator) -> None:
     [started] = eventually(executions, "an execution", within_s=60)
     described = corrected.aws("stepfunctions").describe_execution(executionArn=started["executionArn"])
     assert json.loads(described["input"])["detail"]["object"]["key"] == "inbox/a b.csv"
+
+
+def test_a_machine_succeeds_with_the_output_it_says(stock: Emulator, corrected: Emulator) -> None:
+    def output(emulator: Emulator) -> Any:
+        end = {"Type": "Succeed", "Output": {"status": "{% $states.input.status %}"}}
+        return json.loads(emulator.run(emulator.machine({"End": end}), status="INIT", more="of it")["output"])
+
+    assert output(corrected) == {"status": "INIT"}
+    assert output(stock) == {"status": "INIT", "more": "of it"}
+
+
+def test_a_result_has_at_most_256_kb(stock: Emulator, corrected: Emulator) -> None:
+    def ended(emulator: Emulator, length: int) -> tuple[str, str]:
+        execution = emulator.run(emulator.machine(task(emulator)), do="answer", answer="x" * length)
+        return execution["status"], execution.get("error", "")
+
+    assert ended(corrected, 250_000) == ("SUCCEEDED", "")
+    assert ended(corrected, 263_000) == ("FAILED", "States.DataLimitExceeded")
+    assert ended(stock, 263_000) == ("SUCCEEDED", "")
