@@ -49,6 +49,7 @@ class Choices:
     credentials: Path | None = None
     time_scale: float = 1.0
     notify_scale: float = 1.0
+    close_after_s: int = 900
     api_auth: str = "NONE"
     emulator_variables: tuple[tuple[str, str], ...] = ()
 
@@ -79,11 +80,16 @@ def choices_from(environment: dict[str, str]) -> Choices:
     try:
         port = int(environment.get("AWS_EMULATOR_PORT") or 4566)
         time_scale = float(environment.get("INQUIRY_TIME_SCALE") or 1)
+        close_after_s = int(environment.get("CLOSE_AFTER") or 900)
     except ValueError:
-        raise StackFailed("AWS_EMULATOR_PORT and INQUIRY_TIME_SCALE must be numbers") from None
+        raise StackFailed(
+            "AWS_EMULATOR_PORT and CLOSE_AFTER must be whole numbers, INQUIRY_TIME_SCALE a number"
+        ) from None
     if not 0 < port < 65536 or not 0 <= time_scale < float("inf"):
         raise StackFailed("AWS_EMULATOR_PORT must be a port, INQUIRY_TIME_SCALE a number from 0")
-    return Choices(ROOT / ".local", port, gateway_url, credentials, time_scale)
+    if close_after_s < 0:
+        raise StackFailed("CLOSE_AFTER must be a number of seconds from 0")
+    return Choices(ROOT / ".local", port, gateway_url, credentials, time_scale, close_after_s=close_after_s)
 
 
 def up(choices: Choices) -> dict[str, Any]:
@@ -152,6 +158,7 @@ def deploy(
         "CredentialsSecret": secret_arn,
         "PublicBaseUrl": choices.api_url,
         "ApiAuth": choices.api_auth,
+        "CloseAfter": str(choices.close_after_s),
         "Architecture": _architecture(),
         **parameters,
     }

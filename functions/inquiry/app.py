@@ -18,18 +18,13 @@ inquirer = Inquirer(
     OrderTable(),
     AlipayGateway(os.environ["ALIPAY_GATEWAY_URL"], CredentialsStore(secret_reader(os.environ["CREDENTIALS_SECRET"]))),
     parse_schedule(os.environ["INQUIRY_SCHEDULE"]),
+    int(os.environ["CLOSE_AFTER"]),
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """The state machine's next input; without `waitSeconds` there is no further look."""
+    """The state machine's next input."""
     logger.append_keys(paymentRequestId=event["paymentRequestId"])
-    order, wait_s = inquirer.look(event["paymentRequestId"], event["inquiry"])
-    state = {
-        "paymentRequestId": order.payment_request_id,
-        "inquiry": event["inquiry"] + 1,
-        "status": order.status.value,
-    }
-    return state if wait_s is None else state | {"waitSeconds": wait_s}
+    return inquirer.look(event)

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,7 @@ def correct() -> None:
     _name_executions()
     _start_at_once()
     _pause_for_retries()
+    _wait_for_instants()
     _invoke_as_the_role()
     _map_in_jsonata()
     _succeed_with_output()
@@ -107,6 +109,15 @@ def _pause_for_retries() -> None:
 
     stepfunctions._find_matching_retrier = find
     stepfunctions._scaled_sleep = sleep
+
+
+def _wait_for_instants() -> None:
+    """A Wait for an instant ends then; only waits of so many seconds are scaled. ministack scales both."""
+
+    def sleep_until(timestamp: str) -> None:
+        time.sleep(max(0.0, (datetime.fromisoformat(timestamp) - datetime.now(UTC)).total_seconds()))
+
+    stepfunctions._sleep_until = sleep_until
 
 
 def retry_delay_s(retrier: Mapping[str, Any], retries_made: int) -> float:

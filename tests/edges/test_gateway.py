@@ -10,7 +10,7 @@ from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.gateway import CALL_MIN_S, TIMEOUT_S, AlipayGateway
 from autodebit.alipay.signature import SignedMessage, sign, verify
 from autodebit.errors import AnswerRefused, CredentialsUnavailable, GatewayError, NotSent, OutcomeUnknown
-from autodebit.payment.inquire import inquiry_body
+from autodebit.payment.naming import naming_body
 
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import CLIENT_ID, ID, body, order, paid, private_key, public_key, result, secret
@@ -66,7 +66,7 @@ def test_a_call_is_signed_over_its_path_time_and_bytes(peer: Peer, client_id: st
     text = '{"orderDescription":"電影"}'.encode()
     before = time.time()
     assert gateway.call("payments/pay", text, soon()) == paid()
-    assert gateway.call("payments/inquiryPayment", inquiry_body(order())) == paid()
+    assert gateway.call("payments/inquiryPayment", naming_body(order())) == paid()
     pay, inquiry = peer.calls
     assert (pay.path, inquiry.path) == (f"{prefix}payments/pay", f"{prefix}payments/inquiryPayment")
     assert (pay.body, inquiry.body) == (text, body({"paymentRequestId": ID}).replace(b" ", b""))
@@ -86,7 +86,7 @@ def test_a_call_of_inquirypayment_has_the_documented_ten_seconds() -> None:
 def test_calls_share_one_connection(peer: Peer) -> None:
     gateway = AlipayGateway(peer.url, store())
     for _ in range(3):
-        gateway.call("payments/inquiryPayment", inquiry_body(order()))
+        gateway.call("payments/inquiryPayment", naming_body(order()))
     assert (peer.connections, len(peer.calls)) == (1, 3)
 
 
@@ -120,7 +120,7 @@ def test_a_call_ends_by_its_deadline_and_in_ten_seconds_at_most(peer: Peer, monk
     calls: list[Callable[[], Any]] = [
         lambda: gateway.call("payments/pay", b"{}", soon(9)),
         lambda: gateway.call("payments/pay", b"{}", soon(99)),
-        lambda: gateway.call("payments/inquiryPayment", inquiry_body(order())),
+        lambda: gateway.call("payments/inquiryPayment", naming_body(order())),
     ]
     for call in calls:
         with pytest.raises(OutcomeUnknown):

@@ -15,7 +15,7 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:Polling:ord-1-2"
 START = {
     "stateMachineArn": ARN,
     "name": "ord-1-2",
-    "input": json.dumps({"paymentRequestId": "ord-1", "inquiry": 0, "waitSeconds": 3}),
+    "input": json.dumps({"paymentRequestId": "ord-1", "round": 2, "inquiry": 0, "waitSeconds": 3}),
 }
 
 

@@ -81,6 +81,14 @@ class Merchant:
         """GET /payments/{paymentRequestId}."""
         return self.call("GET", f"/payments/{quote(payment_request_id, safe='')}")
 
+    def cancel(self, payment_request_id: str, body: str | None = None) -> Answer:
+        """POST /payments/{paymentRequestId}/cancel."""
+        return self.call("POST", f"/payments/{quote(payment_request_id, safe='')}/cancel", body)
+
+    def payments(self, reference_order_id: str) -> Answer:
+        """GET /payments?referenceOrderId=…"""
+        return self.call("GET", f"/payments?referenceOrderId={quote(reference_order_id, safe='')}")
+
     def call(
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:

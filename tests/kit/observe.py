@@ -14,7 +14,9 @@ from .waiting import GENEROUS_S, eventually
 
 Json = dict[str, Any]
 
-FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep", "PublishEvents")
+FUNCTIONS = (
+    *("InitiatePay", "GetOrder", "ListPayments", "CancelPayment", "Notify", "Inquiry", "Sweep", "PublishEvents"),
+)
 
 LATE_MS = 3000
 """A line may appear this much later than its timestamp says."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,15 @@ class Deployment:
             yield
         finally:
             self._set_scale(self.scale)
+
+    @contextmanager
+    def closing_after(self, seconds: int) -> Iterator[None]:
+        """Orders are closed so long after their expiry."""
+        with (
+            self.functions.configured("Inquiry", CLOSE_AFTER=str(seconds)),
+            self.functions.configured("CancelPayment", CLOSE_AFTER=str(seconds)),
+        ):
+            yield
 
     @contextmanager
     def faults_of(self, function: str) -> Iterator[Faults]:
@@ -200,7 +210,7 @@ def _endpoints(proxy_url: str) -> dict[str, str]:
 
 @contextmanager
 def deployed(directory: Path, scale: float, **emulator_variables: str) -> Iterator[Deployment]:
-    """The template, deployed; polling waits and Alipay's redeliveries are scaled."""
+    """The template, deployed; waits and redeliveries are scaled, and orders are not closed by themselves."""
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     with _fault_proxy(port, directory / "faultproxy.log") as proxy_url:
@@ -209,6 +219,7 @@ def deployed(directory: Path, scale: float, **emulator_variables: str) -> Iterat
             port,
             time_scale=scale,
             notify_scale=0.005,
+            close_after_s=0,
             emulator_variables=tuple((_endpoints(proxy_url) | emulator_variables).items()),
         )
         try:
@@ -216,6 +227,14 @@ def deployed(directory: Path, scale: float, **emulator_variables: str) -> Iterat
             yield _looked_at(choices, description, proxy_url)
         finally:
             stack.down(directory)
+
+
+@contextmanager
+def nowhere() -> Iterator[str]:
+    """A URL at which nobody listens, and nobody else will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:

@@ -57,7 +57,8 @@ NOT_PURE = {
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
     *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.sealing", "agreement.vault"),
-    *("payment.answers", "payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
+    *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.crossing", "payment.initiate"),
+    *("payment.inquire", "payment.order_table", "payment.receive"),
     *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),
 }
 """The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""

@@ -10,7 +10,7 @@ import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.strict_json import JsonInvalid, parse_object, text_at
 from autodebit.errors import AutodebitError, NotificationMalformed, RequestInvalid
-from autodebit.payment.inquire import inquiry_body
+from autodebit.payment.naming import naming_body
 from autodebit.payment.notification import parse_notification
 from autodebit.payment.request import PayRequest, parse_pay_request
 from hypothesis import given
@@ -309,12 +309,12 @@ def test_the_order_of_a_list_is_part_of_the_bytes() -> None:
 
 
 def test_an_inquiry_names_the_merchants_id() -> None:
-    assert inquiry_body(order()) == b'{"paymentRequestId":"ord-20261122-000017"}'
+    assert naming_body(order()) == b'{"paymentRequestId":"ord-20261122-000017"}'
 
 
 def test_an_inquiry_names_the_account_that_pay_named() -> None:
     read = parsed(request(merchantAccountId="shop-7"))
-    text = inquiry_body(order(merchant_account_id=read.merchant_account_id))
+    text = naming_body(order(merchant_account_id=read.merchant_account_id))
     assert text == b'{"merchantAccountId":"shop-7","paymentRequestId":"ord-20261122-000017"}'
 
 

@@ -36,7 +36,8 @@ def test_a_final_order_tells_who_settled_it_and_how(status: Status, witness: Wit
         payment_time="2026-11-22T17:30:02+08:00",
     )
     document = order_document(settled)
-    assert document == order_document(order()) | {
+    advice = {"advice": "DO_NOT_RETRY"} if status is Status.FAIL else {}
+    assert document == order_document(order()) | advice | {
         "status": status.value,
         "settledBy": witness.value,
         "settledAt": "2026-11-22T09:30:03Z",
@@ -49,7 +50,7 @@ def test_a_final_order_tells_who_settled_it_and_how(status: Status, witness: Wit
 
 def test_statuses_and_witnesses_are_those_of_the_api() -> None:
     assert list(Status) == ["INIT", "SUCCESS", "FAIL", "CANCELLED"]
-    assert list(Witness) == ["pay", "notify", "inquiry"]
+    assert list(Witness) == ["pay", "notify", "inquiry", "cancel"]
 
 
 def test_nothing_of_the_attempt_is_shown() -> None:

@@ -8,20 +8,24 @@ from typing import Any
 import pytest
 from autodebit.alipay.reading import Final, Reading
 from autodebit.payment.order import Order, Status, Witness
-from autodebit.payment.outcome import read_inquiry, read_notification, read_pay
-from autodebit.payment.transitions import TRANSITIONS
+from autodebit.payment.outcome import Refused, read_cancel, read_inquiry, read_notification, read_pay
+from autodebit.payment.transitions import CROSSED_BY_CANCEL, TRANSITIONS
 
-from tests.kit.samples import order, paid, result
+from tests.kit.samples import NOW, order, paid, result
 from tests.kit.template import MODULES
 
-READERS: dict[Witness, list[Callable[[Order, dict[str, Any]], Reading[Status]]]] = {
+READERS: dict[Witness, list[Callable[[Order, dict[str, Any]], Reading[Status] | Refused]]] = {
     Witness.PAY: [
         lambda row, answer: read_pay(row, answer, first_call=True),
         lambda row, answer: read_pay(row, answer, first_call=False),
     ],
     Witness.NOTIFY: [read_notification],
     Witness.INQUIRY: [read_inquiry],
+    Witness.CANCEL: [read_cancel],
 }
+
+CONCLUDED = {(Witness.CANCEL, Status.FAIL)}
+"""What no single message says: a refused cancel and three inquiries together mean that there never was a payment."""
 
 MESSAGES = [
     paid(notifyType=notify_type, result=result(status, code), paymentStatus=payment_status)
@@ -45,7 +49,15 @@ def test_init_is_left_once_and_for_good() -> None:
 def test_a_witness_may_report_exactly_what_its_reader_can_say(witness: Witness) -> None:
     readings = [read(order(), message) for read in READERS[witness] for message in MESSAGES]
     said = {reading.status for reading in readings if isinstance(reading, Final)}
+    said |= {status for concluding, status in CONCLUDED if concluding is witness}
     assert said == {after for (_, after), witnesses in TRANSITIONS.items() if witness in witnesses}
+
+
+def test_a_cancel_keeps_back_whatever_moves_money_and_nothing_else() -> None:
+    assert {Status.SUCCESS} == CROSSED_BY_CANCEL
+    for status in Status:
+        row = order(cancel_requested_at=NOW)
+        assert row.is_crossed_by(Final(status)) is (status in CROSSED_BY_CANCEL)
 
 
 def test_a_status_is_written_where_a_result_is_stored_and_nowhere_else() -> None:

@@ -3,13 +3,14 @@
 import ast
 import re
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
 from autodebit.polling import DEFAULT_SCHEDULE, next_wait, parse_schedule
 
 from tests.kit import ROOT
-from tests.kit.template import FUNCTIONS, RESOURCES, STATE_MACHINE, TEMPLATE, calls, of_type, statements
+from tests.kit.template import FUNCTIONS, MODULES, RESOURCES, STATE_MACHINE, TEMPLATE, calls, of_type, statements
 
 STATES: dict[str, Any] = STATE_MACHINE["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
@@ -51,8 +52,8 @@ def test_every_state_can_be_reached_and_an_end_can_be_reached_from_every_state()
     assert ending == set(STATES)
 
 
-def test_an_execution_ends_in_one_of_three_ways() -> None:
-    assert {name for name, state in STATES.items() if state["Type"] == "Succeed"} == {"Settled"}
+def test_an_execution_ends_in_one_of_four_ways() -> None:
+    assert {name for name, state in STATES.items() if state["Type"] == "Succeed"} == {"Settled", "Superseded"}
     failing = {name: state["Error"] for name, state in STATES.items() if state["Type"] == "Fail"}
     assert failing == {"PollingSpent": "PollingSpent", "InquiryBroken": "InquiryBroken"}
     assert all(STATES[name]["Cause"] for name in failing)
@@ -127,29 +128,40 @@ def test_the_state_machine_lasts_longer_than_a_day_and_logs_no_messages() -> Non
     assert "TimeoutSeconds" not in STATE_MACHINE or STATE_MACHINE["TimeoutSeconds"] > 2 * sum(SCHEDULE)
 
 
-@pytest.mark.parametrize(("function", "key"), [("inquiry", "paymentRequestId"), ("apply_token", "agreementId")])
-def test_the_states_read_what_the_function_and_the_starter_write(function: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "name", "key"),
+    [
+        (MODULES["payment.inquire"], "state", "paymentRequestId"),
+        (ROOT / "functions/apply_token/app.py", "event", "agreementId"),
+    ],
+    ids=["inquiry", "apply_token"],
+)
+def test_the_states_read_what_the_function_and_the_starter_write(source: Path, name: str, key: str) -> None:
     read = set(re.findall(r"\$states\.input\.(\w+)", str(STATES)))
-    assert read == {"waitSeconds", "status"}
-    inquiry = ast.parse((ROOT / "functions" / function / "app.py").read_text("utf-8"))
-    machine = ROOT / "layers" / "autodebit" / "python" / "autodebit" / "polling_machine.py"
-    (start,) = [node for node in ast.walk(ast.parse(machine.read_text("utf-8"))) if isinstance(node, ast.Dict)][:1]
-    assert [ast.unparse(name) for name in start.keys if name] == ["self.key", "'inquiry'", "'waitSeconds'"]
+    assert read == {"waitSeconds", "waitUntil", "superseded", "status"}
+    looking = ast.parse(source.read_text("utf-8"))
+    starter = ast.parse(MODULES["polling_machine"].read_text("utf-8"))
+    (start,) = [node for node in ast.walk(starter) if isinstance(node, ast.Dict)][:1]
+    started = [ast.unparse(name) for name in start.keys if name]
+    assert started == ["self.key", "'round'", "'inquiry'", "'waitSeconds'"]
     taken = {
         ast.literal_eval(node.slice)
-        for node in ast.walk(inquiry)
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "event"
+        for node in ast.walk(looking)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == name
     }
-    assert taken == {key, "inquiry"}
-    assert not list(calls(inquiry, "sleep"))
+    assert taken == {key, "inquiry"}, "an execution of an older definition has no more"
+    assert not list(calls(looking, "sleep"))
 
 
 def test_the_choice_asks_for_the_status_before_the_wait() -> None:
     """A settled order whose schedule goes on must not be looked at again."""
     decide = STATES["Decide"]
-    assert [choice["Next"] for choice in decide["Choices"]] == ["Settled", "Wait"]
+    assert [choice["Next"] for choice in decide["Choices"]] == ["Settled", "Superseded", "Wait", "WaitUntil"]
     assert decide["Choices"][0]["Condition"] == "{% $states.input.status != 'INIT' %}"
-    assert decide["Choices"][1]["Condition"] == "{% $exists($states.input.waitSeconds) %}"
+    conditions = [choice["Condition"] for choice in decide["Choices"][1:]]
+    assert conditions == [
+        f"{{% $exists($states.input.{name}) %}}" for name in ("superseded", "waitSeconds", "waitUntil")
+    ]
     assert decide["Default"] == "PollingSpent"
 
 

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import yaml
 from autodebit.agreement.agreement_table import AgreementItem, DueAgreements, WatchedAgreements
-from autodebit.payment.order_table import OrderItem, OrdersForAPerson, SettledOrders, WatchedOrders
+from autodebit.payment.order_table import (
+    OrderItem,
+    OrdersByReference,
+    OrdersForAPerson,
+    SettledOrders,
+    WatchedOrders,
+)
 from autodebit.polling import parse_schedule
 
 from tests.kit import ROOT
@@ -123,6 +129,11 @@ def test_who_looks_rows_up_can_change_nothing(role: str) -> None:
     assert actions(role) == {"dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents"}
 
 
+def test_who_lists_rows_can_change_nothing() -> None:
+    log = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert actions("ListPaymentsRole") == {"dynamodb:Query", "dynamodb:BatchGetItem"} | log
+
+
 def test_only_who_must_opens_tokens() -> None:
     """The webhook seals what it is told, and can open nothing."""
     of_the_key = {
@@ -152,13 +163,15 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("secretsmanager:GetSecretValue" in allowed) is ("alipay.secret" in source)
     assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
+    lists = function == "ListPaymentsFunction"
     assert ("dynamodb:Query" in allowed) is (
-        function in ("SweepFunction", "SweepAgreementsFunction", "RefreshTokensFunction")
+        lists or function in ("SweepFunction", "SweepAgreementsFunction", "RefreshTokensFunction")
     )
     publishes = "publish" in source
-    assert ("dynamodb:UpdateItem" in allowed) is (not function.startswith("Get") and not publishes)
+    assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes)
     # A refused condition is followed by a read.
-    assert ("dynamodb:GetItem" in allowed) is not publishes
+    assert ("dynamodb:GetItem" in allowed) is not (lists or publishes)
+    assert ("dynamodb:BatchGetItem" in allowed) is lists
     for action in ("dynamodb:GetRecords", "events:PutEvents", "sqs:SendMessage"):
         assert (action in allowed) is publishes
 
@@ -272,6 +285,7 @@ WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
                 (WatchedOrders, WATCHED),
                 (SettledOrders, ["settledDay", "settledAt"]),
                 (OrdersForAPerson, ["attentionShard", "attentionSince"]),
+                (OrdersByReference, ["referenceOrderId", "createdAt"]),
             ],
         ),
         ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
@@ -302,6 +316,7 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
     }
     assert asked == {
         "SweepRole": {"Sub": "${OrderTable.Arn}/index/watched"},
+        "ListPaymentsRole": {"Sub": "${OrderTable.Arn}/index/byReference"},
         "SweepAgreementsRole": {"Sub": "${AgreementTable.Arn}/index/watched"},
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
     }
@@ -312,7 +327,9 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
 API = RESOURCES["Api"]["Properties"]
 ROUTES = {
     ("/payments", "post"): "InitiatePayFunction",
+    ("/payments", "get"): "ListPaymentsFunction",
     ("/payments/{paymentRequestId}", "get"): "GetOrderFunction",
+    ("/payments/{paymentRequestId}/cancel", "post"): "CancelPaymentFunction",
     ("/notifications/payment", "post"): "NotifyFunction",
     ("/agreements", "post"): "LinkWalletFunction",
     ("/agreements/{agreementId}", "get"): "GetAgreementFunction",

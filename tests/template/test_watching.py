@@ -51,6 +51,7 @@ def emitted() -> set[Metric]:
         telemetry.metrics.flush_metrics()
         telemetry.settled(Order.kind, status="SUCCESS", settled_by="pay", seconds=0.5, keys={})
         telemetry.refused("RequestInvalid")
+        telemetry.cancel_heard("accepted", "SUCCESS", {})
     return {metric for line in written.getvalue().splitlines() for metric in published(json.loads(line))}
 
 

@@ -1,9 +1,6 @@
 """Alipay and the way to it at their worst: what the order says then, and that it comes right afterwards."""
 
-import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,18 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.kit import alarms, books
 from tests.kit.faults import UPDATE_ITEM
 from tests.kit.merchant import new_id, payment
-from tests.kit.stacks import Deployment
+from tests.kit.stacks import Deployment, nowhere
 from tests.kit.waiting import at_once, eventually
 
 Json = dict[str, Any]
-
-
-@contextmanager
-def nowhere() -> Iterator[str]:
-    """A URL at which nobody listens, and nobody else will."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.mark.fault("F05")

@@ -4,6 +4,8 @@ AutodebitError
 ├── RequestInvalid            400  correct the named fields and send again
 ├── PaymentConflict           409  this paymentRequestId stands for another payment
 ├── OrderNotFound             404
+├── OrderDecided              409  it cannot be cancelled: it has its result
+├── CancelNotNoted            503  nothing was noted and nothing sent: ask again
 ├── AgreementNotFound         404
 ├── AgreementConflict         409  this agreementId stands for another request
 ├── AgreementNotLinked        409  nothing was stored or sent: it cannot be debited
@@ -110,6 +112,34 @@ class OrderNotFound(AutodebitError):
     status = 404
     title = "There is no such order"
     detail = "No payment was requested under this paymentRequestId."
+
+
+class OrderDecided(AutodebitError):
+    """The order has its result, `order_status`, and cannot be cancelled any more."""
+
+    status = 409
+    title = "The payment has its result"
+
+    def __init__(self, order_status: str) -> None:
+        super().__init__(order_status)
+        self.order_status = order_status
+        self.detail = (
+            "The order is SUCCESS: the buyer was debited. Refund the payment instead."
+            if order_status == "SUCCESS"
+            else f"The order is {order_status}: the buyer was not debited, and there is nothing to cancel."
+        )
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"orderStatus": self.order_status}
+
+
+class CancelNotNoted(AutodebitError):
+    """Certain: the cancel was neither noted nor sent."""
+
+    status = 503
+    title = "Nothing was noted and nothing sent"
+    detail = "The payment goes on as before. Ask for the cancel again."
 
 
 class AgreementNotFound(AutodebitError):

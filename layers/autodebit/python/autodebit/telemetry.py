@@ -66,6 +66,13 @@ def call_failed(call: str, error: GatewayError) -> None:
         count("NoAnswer")
 
 
+def cancel_heard(outcome: str, said: str, keys: Mapping[str, Any]) -> None:
+    """A cancel was sent; `outcome` is `accepted`, `refused` or `unanswered`, `said` what was heard."""
+    logger.info("cancel sent", **keys, outcome=outcome, said=said)
+    with single_metric(name="Cancels", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        metric.add_dimension(name="outcome", value=outcome)
+
+
 def settled(kind: str, *, status: str, settled_by: str, seconds: float, keys: Mapping[str, Any]) -> None:
     """A row left INIT by this invocation's write, `seconds` after its attempt; `kind` is `payment` or the like."""
     logger.info(f"{kind} settled", **keys, status=status, settledBy=settled_by, secondsInInit=round(seconds, 3))

@@ -14,6 +14,9 @@ from autodebit.payment.expiry import EXPIRY_TIME, calendar_fault
 
 PAYMENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+REFERENCE_LENGTH_MAX = 64
+"""Of `referenceOrderId`."""
+
 _NAME = Fields({"firstName": Text(32), "middleName": Text(32), "lastName": Text(32), "fullName": Text(128)})
 _ADDRESS = Fields(
     {
@@ -49,7 +52,7 @@ _GOODS = Fields(
 )
 _ORDER = Fields(
     {
-        "referenceOrderId": required(64),
+        "referenceOrderId": required(REFERENCE_LENGTH_MAX),
         "orderDescription": required(256),
         "orderAmount": amount_fields(STATED, required=True),
         "goods": Items(_GOODS, 100),

@@ -31,6 +31,7 @@ from autodebit.errors import (
     TableFault,
     VaultUnavailable,
 )
+from autodebit.payment.crossing import settle_unless_crossed
 from autodebit.payment.identity import digest
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
@@ -38,7 +39,6 @@ from autodebit.payment.outcome import read_pay
 from autodebit.payment.request import PayCall, PayRequest
 from autodebit.polling import SENDING_S, overdue_at
 from autodebit.polling_machine import PollingMachine
-from autodebit.settle import settle
 from autodebit.telemetry import logger
 
 if TYPE_CHECKING:
@@ -157,13 +157,15 @@ class Initiator:
         now: datetime,
         deadline: float,
     ) -> Order:
-        """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive.
+        """Repeat the identical pay of an attempt that must be dead by now, if the payment is still alive and wanted.
 
         One whose schedule is spent is polled once more instead. One whose token was refreshed since is left to
         inquiry: other bytes would be another payment to Alipay.
         """
         if order.is_spent:
             return self._poll_again(order, now)
+        if order.cancel_requested_at is not None:
+            return order
         call = request.pay_call(order.payment_expiry_time, notify_url, debit)
         dead = (now - order.attempted_at).total_seconds() > SENDING_S
         if not dead or now >= order.expires_at or call.sha256 != order.pay_body_sha256:
@@ -181,7 +183,7 @@ class Initiator:
                 raise
             return noted.row
         try:
-            order = settle(self._table, order, reading, Witness.PAY, _now())
+            order = settle_unless_crossed(self._table, order, reading, Witness.PAY, _now())
         except TableFault as error:
             # What Alipay said is lost here, not there: the polling will hear it again.
             logger.error("result of pay not stored", reason=str(error))

@@ -1,67 +1,157 @@
-"""Inquire a payment: look at the order, and only if it is INIT, ask Alipay's inquiryPayment.
+"""Inquire a payment: look at the order, and only if it is INIT, ask Alipay's inquiryPayment; then close it when due.
 
 https://docs.antom.com/ac/scantopay/integration_guide
 """
 
-from datetime import UTC, datetime
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import Final, Reading, Undecided
-from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError
+from autodebit.instants import utc_text
+from autodebit.payment.cancel_call import CancelCall
+from autodebit.payment.closing import (
+    CANCEL_EVERY_S,
+    CancelSent,
+    NextLook,
+    absences,
+    cancel_due,
+    cancel_sent,
+    close_time,
+    is_unresolved,
+    next_look,
+    overdue_from,
+)
+from autodebit.payment.crossing import settle_unless_crossed
+from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_inquiry
-from autodebit.polling import NEVER, next_wait, overdue_at
-from autodebit.settle import settle
 from autodebit.telemetry import logger
+
+CANCEL_TIMEOUT_S = CANCEL_EVERY_S - 1.0
+"""A look's cancel that has no answer by then is repeated."""
 
 
 class Inquirer:
-    """Looks at one order once. `schedule` holds the waits in seconds."""
+    """Looks at one order once. `schedule` holds the waits in seconds, `close_after_s` is the template's CloseAfter."""
 
-    def __init__(self, table: OrderTable, gateway: AlipayGateway, schedule: tuple[int, ...]) -> None:
+    def __init__(
+        self, table: OrderTable, gateway: AlipayGateway, schedule: tuple[int, ...], close_after_s: int
+    ) -> None:
         self._table = table
         self._gateway = gateway
+        self._cancel_call = CancelCall(table, gateway, close_after_s)
         self._schedule = schedule
+        self._close_after_s = close_after_s
 
-    def look(self, payment_request_id: str, inquiries_made: int) -> tuple[Order, int | None]:
-        """The order after this look, and the seconds to wait until the next, None if the schedule is spent.
+    def look(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state machine's next input, after a look at the order of its `paymentRequestId`.
 
-        Raises OrderNotFound and TableFault; the state machine tries again.
+        `round` is the execution's: an order that has a later one is left to that. `inquiry` counts the schedule's
+        looks so far, `cancels` the cancels in a row without an answer. `waitSeconds` or `waitUntil` tell when to look
+        next; without them, and INIT, the schedule is spent. Raises OrderNotFound and TableFault; the state machine
+        tries again.
         """
-        order = self._table.get(payment_request_id)
-        inquiry = inquiries_made + 1
-        wait_s = next_wait(inquiry, self._schedule)
-        if order.status is not Status.INIT:
-            return order, wait_s
+        order = self._table.get(state["paymentRequestId"])
+        current = {"paymentRequestId": order.payment_request_id, "round": state.get("round", order.polling_round)}
+        if order.never_sent or order.polling_round > current["round"]:
+            return current | {"status": order.status.value, "superseded": True}
+        looks, cancels, following = state["inquiry"] + 1, state.get("cancels", 0), NextLook()
+        if order.is_init:
+            order, cancels, following = self._advance(order, looks, cancels)
+        return (
+            current
+            | {
+                "inquiry": looks - 1 if following.additional else looks,
+                "cancels": cancels,
+                "status": order.status.value,
+            }
+            | _wait(following)
+        )
+
+    def _advance(self, order: Order, looks: int, cancels: int) -> tuple[Order, int, NextLook]:
+        """Inquire, cancel if it is time, and tell what comes next."""
+        close_at = close_time(order, self._close_after_s)
+        order, now = self._heard(order, looks, cancels, close_at)
+        sent = None
+        if order.is_init and cancel_due(order, now, close_at):
+            order, cancels, sent = self._cancel(order, looks, cancels, close_at)
+        if not order.is_init:
+            return order, cancels, NextLook()
+        now = _now()
+        following = next_look(order, now, close_at, self._schedule, looks, cancels, sent)
+        spent = following == NextLook()
+        logger.info("payment still INIT", inquiry=order.inquiries, **_wait(following))
+        if spent:
+            telemetry.count("PollingSpent")
+            logger.error("polling schedule spent", lastInquiry=order.last_inquiry)
+        if order.unresolved_at is None and (spent or is_unresolved(order, now, close_at, cancels, sent)):
+            order = self._unresolved(order, now)
+        return order, cancels, following
+
+    def _heard(self, order: Order, looks: int, cancels: int, close_at: datetime | None) -> tuple[Order, datetime]:
+        """The order after an inquiry, and when that was answered."""
+        asked_at = _now()
         reading = self._inquire(order)
-        now = datetime.now(UTC)
-        order = settle(self._table, order, reading, Witness.INQUIRY, now)
-        if not isinstance(reading, Final):
-            late_from = overdue_at(now, wait_s) if wait_s is not None else NEVER
-            order = self._table.note_inquiry(order, inquiry, reading.said, late_from).row
-        if order.status is Status.INIT:
-            logger.info("payment still INIT", inquiry=inquiry, waitSeconds=wait_s)
-            if wait_s is None:
-                telemetry.count("PollingSpent")
-                logger.error("polling schedule spent", lastInquiry=order.last_inquiry)
-        return order, wait_s
+        now = _now()
+        order = settle_unless_crossed(self._table, order, reading, Witness.INQUIRY, now)
+        if not order.is_init:
+            return order, now
+        absent, absent_at = absences(order, reading, asked_at, now)
+        order = replace(order, absences=absent, absent_at=absent_at)
+        following = (
+            NextLook(CANCEL_EVERY_S)
+            if cancel_due(order, now, close_at)
+            else next_look(order, now, close_at, self._schedule, looks, cancels)
+        )
+        said = f"inquiry S: {reading.status}" if isinstance(reading, Final) else reading.said
+        order = self._table.note_inquiry(order, said, overdue_from(following, now, close_at)).row
+        return self._cancel_call.conclude(order, now), now
 
     def _inquire(self, order: Order) -> Reading[Status]:
         """What inquiryPayment says; a call that fails says nothing about the payment."""
         try:
-            return read_inquiry(order, self._gateway.call("payments/inquiryPayment", inquiry_body(order)))
+            return read_inquiry(order, self._gateway.call("payments/inquiryPayment", naming_body(order)))
         except GatewayError as error:
             telemetry.call_failed("inquiryPayment", error)
             return Undecided(f"inquiry without answer: {error.reason}")
 
+    def _cancel(
+        self, order: Order, looks: int, cancels: int, close_at: datetime | None
+    ) -> tuple[Order, int, CancelSent | None]:
+        """The order after the cancel was noted and sent, unless another attempt is under way."""
+        attempt, now, started_s = uuid4().hex, _now(), time.monotonic()
+        unanswered = replace(order, cancel_requested_at=now)
+        following = next_look(unanswered, now, close_at, self._schedule, looks, cancels + 1)
+        noted = self._table.note_cancel(order, attempt, now, overdue_from(following, now, close_at)).row
+        if not noted.is_init or noted.cancel_attempt != attempt:
+            return noted, cancels, None
+        after = self._cancel_call.send(noted, started_s + CANCEL_TIMEOUT_S)
+        cancels = cancels + 1 if after.cancel_requested_at is not None else 0
+        return after, cancels, cancel_sent(order, after, close_at, time.monotonic() - started_s)
 
-def inquiry_body(order: Order) -> bytes:
-    """The body of inquiryPayment; the merchant's id is the one that is always known.
+    def _unresolved(self, order: Order, now: datetime) -> Order:
+        """Call a person, once."""
+        noted = self._table.note_unresolved(order, now)
+        if noted.won:
+            telemetry.count("Unresolved")
+            logger.error("payment unresolved", lastInquiry=order.last_inquiry, cancelCode=order.cancel_code)
+        return noted.row
 
-    Where one client id serves several accounts, the account is named too: https://docs.antom.com/ac/ams/paymentri_online
-    """
-    account = {} if order.merchant_account_id is None else {"merchantAccountId": order.merchant_account_id}
-    return canonical({"paymentRequestId": order.payment_request_id} | account)
+
+def _wait(following: NextLook) -> dict[str, Any]:
+    """The next look as the state machine's input has it."""
+    if following.at is not None:
+        # A whole second, and not an earlier one.
+        return {"waitUntil": utc_text(following.at + timedelta(seconds=1) - timedelta(microseconds=1))}
+    return {} if following.wait_s is None else {"waitSeconds": following.wait_s}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

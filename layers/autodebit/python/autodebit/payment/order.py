@@ -9,6 +9,7 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
+from autodebit.payment.advice import advice
 from autodebit.payment.identity import digest
 from autodebit.polling import NEVER, look_before
 
@@ -28,6 +29,7 @@ class Witness(StrEnum):
     PAY = "pay"
     NOTIFY = "notify"
     INQUIRY = "inquiry"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,27 @@ class Order:
     polling_round: int = 0
     inquiries: int = 0
     last_inquiry: str | None = None
+
+    # The cancel (`payment.closing` has the rules).
+    cancel_requested_at: datetime | None = None
+    """Since when a cancel is noted. A refusal takes it away; whatever else ends the order leaves it."""
+    cancel_attempt: str | None = None
+    """Token of the latest attempt to send the cancel."""
+    cancel_attempted_at: datetime | None = None
+    """When that attempt began; None once it has ended and said so."""
+    last_cancel: str | None = None
+    """What the latest attempt heard."""
+    cancel_code: str | None = None
+    """The `resultCode` of the latest refusal."""
+    cancel_refused_at: datetime | None = None
+    absences: int = 0
+    """How many inquiries in a row, spaced and after the expiry, were answered ORDER_NOT_EXIST."""
+    absent_at: datetime | None = None
+    """When the last of them was answered."""
+    crossed: frozenset[str] = frozenset()
+    """Successes that crossed a cancel (`payment.crossing`)."""
+    unresolved_at: datetime | None = None
+    """When a person was told that the order has no result."""
 
     # The result; all None while INIT.
     settled_by: Witness | None = None
@@ -127,10 +150,19 @@ class Order:
         """What identifies the payment in a log line."""
         return {"paymentRequestId": self.payment_request_id, "paymentId": self.payment_id}
 
+    def is_crossed_by(self, final: Final[Status]) -> bool:
+        """Whether a final result is a success that crosses a cancel: once Alipay has accepted the cancel it gives the
+        money back, whatever is heard of the payment. https://docs.antom.com/ac/scantopay_zh-cn/cancel
+        """
+        cancelling = self.cancel_requested_at is not None and self.status in (Status.INIT, Status.CANCELLED)
+        return cancelling and final.status is Status.SUCCESS
+
     def disputes(self, final: Final[Status]) -> bool:
         """Whether a final result contradicts the one the order already has: money moved by one account, not by the
         other, or moved as two payments. FAIL and CANCELLED agree: nothing was kept.
         """
+        if self.is_init or self.is_crossed_by(final):
+            return False
         paid, says_paid = self.status is Status.SUCCESS, final.status is Status.SUCCESS
         both_known = self.payment_id is not None and final.transaction_id is not None
         return paid != says_paid or (paid and both_known and self.payment_id != final.transaction_id)
@@ -163,5 +195,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "paymentTime": order.payment_time,
         "neverSent": True if order.is_init and order.never_sent else None,
         "nextLookAt": utc_text(order.next_look_at) if order.next_look_at else None,
+        "cancelRequestedAt": utc_text(order.cancel_requested_at) if order.cancel_requested_at else None,
+        "advice": advice(order.result_code).value if order.status is Status.FAIL else None,
     }
     return {name: value for name, value in document.items() if value is not None}

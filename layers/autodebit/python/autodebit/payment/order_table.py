@@ -6,7 +6,7 @@ deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,15 +14,17 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.exceptions import DoesNotExist
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
-from pynamodb.indexes import IncludeProjection, KeysOnlyProjection
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
 from autodebit.events import Acknowledgement, Told, shown_json
+from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
+from autodebit.payment.fields import REFERENCE_LENGTH_MAX
 from autodebit.payment.order import Order, SettledOrder, Status, Witness
-from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS
+from autodebit.payment.transitions import CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
 from autodebit.rows.attention import (
@@ -68,6 +70,17 @@ class OrdersForAPerson(AttentionIndex["OrderItem"]):  # type: ignore[no-untyped-
         projection = KeysOnlyProjection()
 
 
+class OrdersByReference(GlobalSecondaryIndex["OrderItem"]):  # type: ignore[no-untyped-call]
+    """Every order by the merchant's reference, in the order of time."""
+
+    class Meta:
+        index_name = "byReference"
+        projection = KeysOnlyProjection()
+
+    referenceOrderId = UnicodeAttribute(hash_key=True)
+    createdAt = UnicodeAttribute(range_key=True)
+
+
 class OrderItem(AttentionItem, Model):
     """The row, in Alipay's spelling. Instants are UTC texts of fixed width."""
 
@@ -97,6 +110,17 @@ class OrderItem(AttentionItem, Model):
     inquiries = NumberAttribute(default=0)
     lastInquiry = UnicodeAttribute(null=True)
 
+    cancelRequestedAt = UnicodeAttribute(null=True)
+    cancelAttempt = UnicodeAttribute(null=True)
+    cancelAttemptedAt = UnicodeAttribute(null=True)
+    lastCancel = UnicodeAttribute(null=True)
+    cancelCode = UnicodeAttribute(null=True)
+    cancelRefusedAt = UnicodeAttribute(null=True)
+    absences = NumberAttribute(null=True)
+    absentAt = UnicodeAttribute(null=True)
+    crossed = UnicodeSetAttribute(null=True)
+    unresolvedAt = UnicodeAttribute(null=True)
+
     settledBy = UnicodeAttribute(null=True)
     settledAt = UnicodeAttribute(null=True)
     settledDay = UnicodeAttribute(null=True)
@@ -111,6 +135,7 @@ class OrderItem(AttentionItem, Model):
     watched = WatchedOrders()
     settled = SettledOrders()
     attention = OrdersForAPerson()
+    byReference = OrdersByReference()
 
 
 class OrderTable:
@@ -152,6 +177,19 @@ class OrderTable:
         except DoesNotExist:
             raise OrderNotFound(payment_request_id) from None
 
+    def of_reference(self, reference_order_id: str, most: int) -> list[Order]:
+        """The orders of a reference as they are stored now, newest first, `most` at the most.
+
+        The index is eventually consistent: an order that was just created may be missing.
+        """
+        if len(reference_order_id) > REFERENCE_LENGTH_MAX:
+            return []  # no order has one; as a key it might be too long
+        with table_faults():
+            keys = OrderItem.byReference.query(reference_order_id, scan_index_forward=False, limit=most)
+            ids = [item.paymentRequestId for item in keys]
+            items = {item.paymentRequestId: item for item in OrderItem.batch_get(ids, consistent_read=True)}
+        return [_order(items[payment_request_id]) for payment_request_id in ids]
+
     def settle(self, order: Order, final: Final[Status], witness: Witness, at: datetime) -> Written[Order]:
         """Take the order out of INIT, if it is still there. ValueError if this witness may not report that."""
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
@@ -176,6 +214,7 @@ class OrderTable:
                 OrderItem.overdueAt.remove(),
                 *(attribute.set(value) for attribute, value in result if value is not None),
             ],
+            _provided(order, final, witness),
             won=lambda stored: stored.settle_token == token,
         )
 
@@ -184,7 +223,8 @@ class OrderTable:
         return self._change(
             order,
             [OrderItem.neverSent.set(True), OrderItem.watchShard.remove(), OrderItem.overdueAt.remove()],
-            OrderItem.attempt == order.attempt,  # holds for a repetition too, whose first answer was lost
+            # This holds for a repetition too, whose first answer was lost. A cancel that is noted must be gone on with.
+            (OrderItem.attempt == order.attempt) & OrderItem.cancelRequestedAt.does_not_exist(),
         )
 
     def take_over_never_sent(
@@ -211,20 +251,96 @@ class OrderTable:
         return self._change(
             order,
             [OrderItem.attempt.set(attempt), OrderItem.attemptedAt.set(stored_instant(at))],
-            (OrderItem.attempt == order.attempt) & OrderItem.neverSent.does_not_exist(),
+            (OrderItem.attempt == order.attempt)
+            & OrderItem.neverSent.does_not_exist()
+            & OrderItem.cancelRequestedAt.does_not_exist(),
             won=lambda stored: stored.attempt == attempt,
         )
 
-    def note_inquiry(self, order: Order, inquiry: int, said: str, overdue_at: datetime) -> Written[Order]:
-        """Note what the order's `inquiry`th inquiry heard, and by when somebody will have looked again."""
+    def note_inquiry(self, order: Order, said: str, overdue_at: datetime) -> Written[Order]:
+        """Note what one more inquiry heard, the order's `absences`, and by when somebody will have looked again."""
         return self._change(
             order,
             [
-                OrderItem.inquiries.set(inquiry),
+                OrderItem.inquiries.set(order.inquiries + 1),
                 OrderItem.lastInquiry.set(said),
+                *(
+                    [OrderItem.absences.remove(), OrderItem.absentAt.remove()]
+                    if order.absent_at is None
+                    else [
+                        OrderItem.absences.set(order.absences),
+                        OrderItem.absentAt.set(stored_instant(order.absent_at)),
+                    ]
+                ),
                 OrderItem.overdueAt.set(stored_instant(overdue_at)),
             ],
             OrderItem.watchShard.exists(),
+        )
+
+    def note_cancel(
+        self, order: Order, attempt: str, at: datetime, overdue_at: datetime, *, new_round: bool = False
+    ) -> Written[Order]:
+        """Note a cancel that `attempt` is about to send, if no other may be under way; `overdue_at` is by when somebody
+        will have gone on with it. A new round ends the execution that polls the order.
+        """
+        stale = stored_instant(at - timedelta(seconds=CANCEL_UNDER_WAY_S))
+        return self._change(
+            order,
+            [
+                OrderItem.cancelRequestedAt.set(OrderItem.cancelRequestedAt | stored_instant(at)),
+                OrderItem.cancelAttempt.set(attempt),
+                OrderItem.cancelAttemptedAt.set(stored_instant(at)),
+                OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
+                OrderItem.overdueAt.set(stored_instant(overdue_at)),
+                *([OrderItem.pollingRound.add(1)] if new_round else []),
+            ],
+            OrderItem.neverSent.does_not_exist()
+            & (OrderItem.cancelAttemptedAt.does_not_exist() | (OrderItem.cancelAttemptedAt < stale)),
+            won=lambda stored: stored.cancel_attempt == attempt,
+        )
+
+    def note_cancel_refused(self, order: Order, code: str, at: datetime) -> Written[Order]:
+        """Take the note of a cancel away that Alipay refused, if this order's attempt is still the latest."""
+        return self._change(
+            order,
+            [
+                OrderItem.cancelRequestedAt.remove(),
+                OrderItem.cancelAttemptedAt.remove(),
+                OrderItem.lastCancel.set(f"cancel F/{code}"),
+                OrderItem.cancelCode.set(code),
+                OrderItem.cancelRefusedAt.set(stored_instant(at)),
+            ],
+            OrderItem.cancelAttempt == order.cancel_attempt,
+        )
+
+    def note_cancel_unanswered(self, order: Order, said: str) -> Written[Order]:
+        """Note that the order's attempt has ended without an answer, and what was heard."""
+        return self._change(
+            order,
+            [OrderItem.cancelAttemptedAt.remove(), OrderItem.lastCancel.set(said)],
+            OrderItem.cancelAttempt == order.cancel_attempt,
+        )
+
+    def note_crossed(self, order: Order, said: str) -> Written[Order]:
+        """Keep a success that crosses the cancel, as long as it does; a repetition adds nothing."""
+        return change(
+            OrderItem(order.payment_request_id),
+            OrderItem.cancelRequestedAt.exists() & OrderItem.status.is_in(Status.INIT.value, Status.CANCELLED.value),
+            [OrderItem.crossed.add({said})],
+            read=_order,
+            stored=lambda: self.get(order.payment_request_id),
+        )
+
+    def note_unresolved(self, order: Order, at: datetime) -> Written[Order]:
+        """Note and tell that the order passed its close time, or the end of its schedule, without a result; once."""
+        return self._change(
+            order,
+            [
+                OrderItem.unresolvedAt.set(stored_instant(at)),
+                *tell(OrderItem, Told(UNRESOLVED, at, shown_json(order.shown))),
+                *demand(OrderItem, order.payment_request_id, at),
+            ],
+            OrderItem.unresolvedAt.does_not_exist(),
         )
 
     def note_watched(self, overdue: Overdue, overdue_at: datetime) -> Written[Order]:
@@ -351,6 +467,17 @@ def order_in(image: dict[str, Any]) -> Order:
     return _order(OrderItem.from_raw_data(image))
 
 
+def _provided(order: Order, final: Final[Status], witness: Witness) -> Condition | None:
+    """What settling the order needs besides INIT."""
+    if final.status in CROSSED_BY_CANCEL:
+        return OrderItem.cancelRequestedAt.does_not_exist()
+    if witness is Witness.CANCEL and final.status is Status.FAIL:
+        return OrderItem.absences >= ABSENCES_MIN  # Alipay may have come to know the payment since
+    if witness is Witness.CANCEL and order.never_sent:
+        return OrderItem.neverSent == True  # noqa: E712 (a condition, not a test)
+    return None
+
+
 def _order(item: OrderItem) -> Order:
     return Order(
         payment_request_id=item.paymentRequestId,
@@ -371,8 +498,18 @@ def _order(item: OrderItem) -> Order:
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,
+        cancel_requested_at=_instant(item.cancelRequestedAt),
+        cancel_attempt=item.cancelAttempt,
+        cancel_attempted_at=_instant(item.cancelAttemptedAt),
+        last_cancel=item.lastCancel,
+        cancel_code=item.cancelCode,
+        cancel_refused_at=_instant(item.cancelRefusedAt),
+        absences=int(item.absences or 0),
+        absent_at=_instant(item.absentAt),
+        crossed=frozenset(item.crossed or ()),
+        unresolved_at=_instant(item.unresolvedAt),
         settled_by=Witness(item.settledBy) if item.settledBy else None,
-        settled_at=datetime.fromisoformat(item.settledAt) if item.settledAt else None,
+        settled_at=_instant(item.settledAt),
         settle_token=item.settleToken,
         payment_id=item.paymentId,
         result_code=item.resultCode,
@@ -382,3 +519,7 @@ def _order(item: OrderItem) -> Order:
         told=told_in(item),
         acknowledged=acknowledged_in(item),
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -4,6 +4,7 @@ They know no clock, no network and no table; whether a message is authentic was 
 whether it may change the order is decided after (`payment.order_table`, by the INIT guard).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided, final, result_of
@@ -17,6 +18,23 @@ https://docs.antom.com/ac/ams/idempotency
 """
 
 TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Absent(Undecided):
+    """Alipay has no such payment; it may still be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present(Undecided):
+    """Alipay has the payment, without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Alipay does not cancel the payment."""
+
+    code: str
 
 
 def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
@@ -42,6 +60,8 @@ def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
     call, code = result_of(answer)
     if against := _contradicts(order, answer):
         return Contradiction(f"inquiry {call}/{code}: {against}")
+    if (call, code) == ("F", "ORDER_NOT_EXIST"):
+        return Absent(f"inquiry {call}/{code}")
     if call != "S":
         return Undecided(f"inquiry {call}/{code}")
     payment_status = text_at(answer, "paymentStatus")
@@ -52,7 +72,25 @@ def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
         return _final(Status.FAIL, order, answer, reason, message)
     if payment_status == "CANCELLED":
         return _final(Status.CANCELLED, order, answer, reason, message)
-    return Undecided(f"inquiry {call}: {(payment_status or 'without paymentStatus')[:64]}")
+    if payment_status is None:
+        return Undecided(f"inquiry {call}: without paymentStatus")
+    return Present(f"inquiry {call}: {payment_status[:64]}")
+
+
+def read_cancel(order: Order, answer: dict[str, Any]) -> Reading[Status] | Refused:
+    """What the answer of cancel says. With S the payment is closed, or its money is given back.
+
+    https://docs.antom.com/ac/ams/paymentc_online
+    """
+    status, code = result_of(answer)
+    if against := _contradicts(order, answer):
+        return Contradiction(f"cancel {status}/{code}: {against}")
+    if status == "S":
+        # Its code and message speak of the call.
+        return _final(Status.CANCELLED, order, answer, None, None)
+    if status == "F":
+        return Refused(code)
+    return Undecided(f"cancel {status}/{code}")
 
 
 def read_notification(order: Order, notification: dict[str, Any]) -> Reading[Status]:

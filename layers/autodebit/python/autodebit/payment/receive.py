@@ -10,11 +10,11 @@ from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.reading import Contradiction
 from autodebit.alipay.signature import SignedMessage
 from autodebit.errors import AmountMismatch, OrderNotFound, UnknownOrder
+from autodebit.payment.crossing import settle_unless_crossed
 from autodebit.payment.notification import parse_notification
 from autodebit.payment.order import Order, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_notification
-from autodebit.settle import settle
 from autodebit.telemetry import logger
 
 
@@ -40,7 +40,7 @@ class Receiver:
         except OrderNotFound:
             raise UnknownOrder("no such order") from None
         reading = read_notification(order, notification)
-        order = settle(self._table, order, reading, Witness.NOTIFY, now)
+        order = settle_unless_crossed(self._table, order, reading, Witness.NOTIFY, now)
         if isinstance(reading, Contradiction):
             raise AmountMismatch("amount or currency are not the order's")
         return order

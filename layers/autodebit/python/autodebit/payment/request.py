@@ -119,3 +119,12 @@ def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
     if errors:
         raise RequestInvalid(errors + ([expiry_fault] if expiry_fault else []))
     return PayRequest(fields, expiry_fault)
+
+
+def parse_cancel_request(body: bytes) -> None:
+    """Nothing: a request to cancel says all in its path. Raises RequestInvalid for a body other than empty or `{}`."""
+    try:
+        if body.strip() and parse_request(body):
+            raise JsonInvalid("must be empty or {}")
+    except JsonInvalid as error:
+        raise RequestInvalid([FieldError("body", str(error))]) from None

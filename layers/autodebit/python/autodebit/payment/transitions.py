@@ -1,11 +1,11 @@
-"""Which status an order may leave for which, and by whose word."""
+"""Which status an order may leave for which, by whose word, and under which conditions."""
 
 from autodebit.payment.order import Status, Witness
 
 TRANSITIONS: dict[tuple[Status, Status], frozenset[Witness]] = {
     (Status.INIT, Status.SUCCESS): frozenset({Witness.PAY, Witness.NOTIFY, Witness.INQUIRY}),
-    (Status.INIT, Status.FAIL): frozenset({Witness.PAY, Witness.NOTIFY, Witness.INQUIRY}),
-    (Status.INIT, Status.CANCELLED): frozenset({Witness.INQUIRY}),
+    (Status.INIT, Status.FAIL): frozenset({Witness.PAY, Witness.NOTIFY, Witness.INQUIRY, Witness.CANCEL}),
+    (Status.INIT, Status.CANCELLED): frozenset({Witness.INQUIRY, Witness.CANCEL}),
 }
 """`{(from, to): who may report it}`. Every other change of status is a defect."""
 
@@ -18,3 +18,9 @@ TOLD: dict[Status, str] = {
 
 CONTRADICTED = "PaymentContradicted"
 """The event that tells of an authentic message against the order."""
+
+UNRESOLVED = "PaymentUnresolved"
+"""The event that tells of an order which passed its close time, or the end of its schedule, without a result."""
+
+CROSSED_BY_CANCEL = frozenset({Status.SUCCESS})
+"""What an order does not become while a cancel is noted: the money of such a success may be on its way back."""

@@ -1,0 +1,37 @@
+"""A success that crosses a cancel: it is kept with the order, and says nothing.
+
+From the moment a cancel is noted until Alipay has answered it, money that moved may be on its way back.
+https://docs.antom.com/ac/ams_upm/bp · https://docs.antom.com/ac/scantopay_zh-cn/cancel
+"""
+
+from datetime import datetime
+
+from autodebit import telemetry
+from autodebit.alipay.reading import Final, Reading
+from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order_table import OrderTable
+from autodebit.settle import settle
+from autodebit.telemetry import logger
+
+
+def settle_unless_crossed(
+    table: OrderTable, order: Order, reading: Reading[Status], witness: Witness, at: datetime
+) -> Order:
+    """The order as it is stored after `witness` was heard: `settle`, but for a success that crosses a cancel.
+
+    Raises TableFault, and then nothing may be concluded or acknowledged.
+    """
+    while True:
+        order = settle(table, order, reading, witness, at)
+        if not isinstance(reading, Final):
+            return order
+        if order.is_crossed_by(reading):
+            kept = table.note_crossed(order, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
+            if kept.won:
+                telemetry.count("CancelCrossed")
+                logger.warning("success crosses the cancel", **order.log_keys, witness=witness.value)
+                return kept.row
+            order = kept.row
+        elif not order.is_init:
+            return order
+        # The cancel was refused between two of these steps: the success counts again.
