@@ -120,7 +120,7 @@ def test_what_failed_in_passing_is_put_again_alone_and_nothing_else_is() -> None
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["refused by itself", "refused with its whole call"])
-@pytest.mark.parametrize("place", [0, 4, 8])
+@pytest.mark.parametrize("place", [0, 4, 9])
 def test_one_that_is_never_taken_goes_to_the_dead_letters_and_its_neighbours_arrive(whole: bool, place: int) -> None:
     bus, letters = Bus({f"r{place}:1": FAULT}, whole), Letters()
     again, pauses = publish(bus, letters, *(record(f"r{number}", None) for number in range(10)))
@@ -132,14 +132,17 @@ def test_one_that_is_never_taken_goes_to_the_dead_letters_and_its_neighbours_arr
     assert sum(pauses) < 5
 
 
-def test_the_last_of_a_batch_is_not_blamed_before_the_bus_took_one_after_it() -> None:
-    bus, letters = Bus({"r1:1": FAULT}, whole=True), Letters()
-    again, _ = publish(bus, letters, record("r0", None), record("r1", None), tries=20)
-    assert (again, letters.kept) == (["number-r1"], [])
-    # It comes again with what follows it in the stream.
-    again, _ = publish(bus, letters, record("r1", None), record("r2", None))
-    assert (again, [letter["eventId"] for letter in letters.kept]) == ([], ["r1:1"])
-    assert bus.taken == ["r0:1", "r2:1"]
+def test_the_only_one_goes_to_the_dead_letters_when_time_is_up_for_others_wait_behind_it() -> None:
+    bus, letters = Bus({"r0:1": FAULT}), Letters()
+    again, _ = publish(bus, letters, record("r0", None), tries=20)
+    assert (again, [letter["eventId"] for letter in letters.kept]) == ([], ["r0:1"])
+
+
+def test_the_only_one_is_not_blamed_for_being_throttled_or_before_it_was_really_tried() -> None:
+    for refusal, tries in ((THROTTLED, 100), (FAULT, 2)):
+        bus, letters = Bus({"r0:1": refusal}), Letters()
+        again, _ = publish(bus, letters, record("r0", None), tries=tries)
+        assert (again, letters.kept) == (["number-r0"], [])
 
 
 def test_nothing_is_blamed_for_a_bus_that_takes_nothing() -> None:

@@ -3,10 +3,11 @@
 What may fail, and what comes of it:
 
 1. The process dies: the stream brings the whole batch again, and copies are equal to the byte.
-2. The bus does not answer, or is busy: it is tried again while there is time, then the stream brings the record again,
+2. The bus is busy, or takes nothing: it is tried again while there is time, then the stream brings the records again,
    for as long as the template lets it.
-3. The bus takes others but not this one, or it is too large, or its row cannot be read: it goes to the dead letters,
-   and its neighbours have not waited for more than PUTS_MAX calls.
+3. The bus takes others but not this one, or it is too large, or its row cannot be read: it goes to the dead letters.
+4. The bus does not take the only one there is. Whose fault that is cannot be told, and a record that comes again comes
+   without those behind it, which wait: it goes to the dead letters when time is up.
 """
 
 import time
@@ -21,7 +22,7 @@ from autodebit.events import Event, Telling, events
 from autodebit.telemetry import logger
 
 PUTS_MAX = 4
-"""Calls for one event before it is to blame, if the bus took others after it had refused this one."""
+"""Calls for one event before it is to blame, if the bus took another after it had refused this one."""
 
 PAUSE_MAX_S = 5.0
 """Between two rounds of calls; the first pause is a tenth of a second, each further one three times as long."""
@@ -57,7 +58,8 @@ class _Pending:
 
     @property
     def to_blame(self) -> bool:
-        return self.puts >= PUTS_MAX and self.overtaken and not self.refusal.throttled
+        """Whether trying again is no use, and the bus is not to blame."""
+        return self.overtaken and self.puts >= PUTS_MAX and not self.refusal.throttled
 
 
 class Publisher:
@@ -88,7 +90,8 @@ class Publisher:
         pending = self._put(pending, more)
         telemetry.count("EventsPut", told - len(pending))
         for one in pending:
-            if not one.to_blame:
+            alone = told == 1 and one.puts >= PUTS_MAX and not one.refusal.throttled
+            if not (one.to_blame or alone):
                 again.append(_number(one.record))
                 continue
             try:
@@ -141,17 +144,14 @@ class Publisher:
         for batch in batches([one.event for one in pending], most):
             tried = [next(waiting) for _ in batch]
             if not more():
-                left += [*tried, *waiting]
-                break
-            refusals = self._bus.put(batch)
-            if None in refusals:
-                for one in left:
-                    one.overtaken = True
-            for one, refusal in zip(tried, refusals, strict=True):
+                return [*left, *tried, *waiting]
+            for one, refusal in zip(tried, refusals := self._bus.put(batch), strict=True):
                 if refusal is not None:
                     one.refusal, one.puts = refusal, one.puts + 1
-                    one.overtaken |= None in refusals
                     left.append(one)
+            if None in refusals:
+                for one in pending:
+                    one.overtaken |= one.puts > 0
         return left
 
     def _bury(self, record: dict[str, Any], reason: str, event: Event | None = None) -> None:

@@ -1,0 +1,145 @@
+"""docs/events: a schema and a sample for each kind that the code tells, and the samples are what it sends."""
+
+import ast
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from autodebit.agreement import transitions as of_agreements
+from autodebit.agreement.agreement import Agreement, UnlinkedBy, shown_at
+from autodebit.agreement.agreement import Status as AgreementStatus
+from autodebit.events import Event, Told, replay, shown_json
+from autodebit.payment import transitions as of_payments
+from autodebit.payment.order import Order, Status, Witness
+from jsonschema import Draft202012Validator
+
+from tests.kit import ROOT
+from tests.kit.event_schemas import KINDS, SAMPLES, SCHEMAS, faults
+from tests.kit.samples import NOW, PAYMENT_ID, order
+from tests.kit.template import MODULES
+
+SETTLED = NOW + timedelta(seconds=3)
+
+
+def told_by_the_code() -> set[str]:
+    """Every kind that stands in a module of transitions."""
+    kinds = set()
+    for module, path in MODULES.items():
+        if module.endswith(".transitions"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant) and re.fullmatch(
+                    r"(Payment|Agreement|Refund)[A-Z]\w+", str(node.value)
+                ):
+                    kinds.add(str(node.value))
+    return kinds
+
+
+def settled(status: Status, code: str, message: str, **changes: Any) -> Order:
+    result = {"result_code": code, "result_message": message, "payment_id": PAYMENT_ID, "settled_by": Witness.NOTIFY}
+    told = (Told(of_payments.TOLD[status], SETTLED),)
+    return order(status=status, settled_at=SETTLED, told=told, **result | changes)
+
+
+def contradicted() -> Order:
+    success = settled(Status.SUCCESS, "SUCCESS", "success.", payment_time="2026-11-22T17:30:02+08:00")
+    said = shown_json({**success.shown, "contradiction": "notify F/RISK_REJECT"})
+    return replace(success, told=(*success.told, Told(of_payments.CONTRADICTED, NOW + timedelta(hours=2), said)))
+
+
+def agreement(kind: str, **changes: Any) -> Any:
+    fields: dict[str, Any] = {
+        "agreement_id": "agr-4711-1",
+        "status": AgreementStatus.LINKED,
+        "customer_belongs_to": "ALIPAY_HK",
+        "created_at": NOW,
+        "auth_state": "state",
+        "expires_at": NOW + timedelta(minutes=15),
+        "attempted_at": NOW,
+        "user_login_id": "852-****1234",
+        "linked_at": NOW + timedelta(minutes=1),
+        "token_expires_at": NOW + timedelta(days=365),
+    }
+    row = Agreement(**(fields | changes))
+    return Agreement(**(fields | changes), told=(Told(kind, SETTLED, shown_json(shown_at(row, SETTLED))),))
+
+
+NOT_LINKED = {"user_login_id": None, "linked_at": None, "token_expires_at": None}
+BUILT: dict[str, Any] = {
+    "PaymentSucceeded": settled(Status.SUCCESS, "SUCCESS", "success.", payment_time="2026-11-22T17:30:02+08:00"),
+    "PaymentFailed": settled(Status.FAIL, "USER_BALANCE_NOT_ENOUGH", "The balance is not enough."),
+    "PaymentCancelled": settled(Status.CANCELLED, "SUCCESS", "success.", settled_by=Witness.INQUIRY),
+    "PaymentContradicted": contradicted(),
+    "AgreementLinked": agreement("AgreementLinked"),
+    "AgreementFailed": agreement(
+        "AgreementFailed", status=AgreementStatus.FAILED, result_code="INVALID_AUTHCODE", **NOT_LINKED
+    ),
+    "AgreementUnlinked": agreement(
+        "AgreementUnlinked",
+        status=AgreementStatus.UNLINKED,
+        unlinked_by=UnlinkedBy.BUYER,
+        unlinked_at=NOW + timedelta(days=3),
+    ),
+    "AgreementExpiring": agreement("AgreementExpiring", token_expires_at=NOW + timedelta(days=30)),
+}
+"""A row of which each kind is the last thing told."""
+
+
+def on_the_bus(event: Event) -> dict[str, Any]:
+    return {"source": "autodebit", "detail-type": event.kind, "detail": json.loads(event.detail)}
+
+
+@pytest.mark.parametrize("kind", sorted(BUILT))
+def test_a_sample_is_what_the_code_sends(kind: str) -> None:
+    """Written anew with: python -m tests.rules.test_event_docs"""
+    assert on_the_bus(replay(BUILT[kind])[-1]) == SAMPLES[kind]
+
+
+def test_every_kind_that_is_told_has_a_schema_a_sample_and_a_line() -> None:
+    told = told_by_the_code()
+    assert set(of_payments.TOLD.values()) | set(of_agreements.TOLD.values()) <= told
+    assert told <= KINDS
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/events/README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(table) == sorted(KINDS)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_sample_is_as_its_schema_says(kind: str) -> None:
+    Draft202012Validator.check_schema(SCHEMAS[kind])
+    assert SAMPLES[kind]["detail-type"] == kind
+    assert faults(SAMPLES[kind]) == []
+
+
+PAID = SAMPLES["PaymentSucceeded"]["detail"]["order"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sequence": 0},
+        {"sequence": "1"},
+        {"eventId": "ord-20261122-000017"},
+        {"occurredAt": "2026-11-22T17:30:03+08:00"},
+        {"order": None},
+        {"order": {}},
+        {"token": "28281011"},
+        {"order": SAMPLES["PaymentSucceeded"]["detail"]["order"] | {"status": "INIT"}},
+        {"order": SAMPLES["PaymentSucceeded"]["detail"]["order"] | {"buyerEmail": "a@example.com"}},
+        {
+            "order": SAMPLES["PaymentSucceeded"]["detail"]["order"]
+            | {"paymentAmount": {"currency": "HKD", "value": 1990}}
+        },
+    ],
+    ids=str,
+)
+def test_a_schema_refuses_what_is_not_so(change: dict[str, Any]) -> None:
+    event = SAMPLES["PaymentSucceeded"]
+    assert faults(event | {"detail": event["detail"] | change})
+
+
+if __name__ == "__main__":
+    for built_kind, row in BUILT.items():
+        text = json.dumps(on_the_bus(replay(row)[-1]), indent=2, ensure_ascii=False)
+        (ROOT / "docs/events" / f"{built_kind}.json").write_text(text + "\n", "utf-8")
