@@ -23,7 +23,7 @@ quick: setup
 	@$(DEV)/pytest --quiet tests/rules tests/template
 
 test: setup check
-	$(DEV)/pytest
+	$(DEV)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 prove: setup
 	@$(DEV)/python -m tests.proof.prove
@@ -53,7 +53,7 @@ growth: setup
 	@$(DEV)/python -m local.bench.growth
 
 check-secret: setup
-	@PYTHONPATH=layers/autodebit/python $(DEV)/python local/check_secret.py $(SECRET)
+	@$(DEV)/python -m local.check_secret $(SECRET)
 
 check: setup
 	$(DEV)/ruff format --check .

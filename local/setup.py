@@ -30,6 +30,10 @@ REQUIREMENTS = {
 }
 """The first file is installed; the others are what it includes."""
 
+PACKAGE = ROOT / "layers" / "autodebit" / "python"
+WITH_THE_PACKAGE = {"dev", "fuzz"}
+"""Environments that import the functions' own package from where it stands."""
+
 BY_NAME_ALONE = {"fuzz"}
 """Environments that are made only when asked for."""
 
@@ -60,6 +64,8 @@ def _wanted(name: str) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for path in REQUIREMENTS[name]:
         digest.update((ROOT / path).read_bytes())
+    if name in WITH_THE_PACKAGE:
+        digest.update(str(PACKAGE).encode())
     return digest.hexdigest()
 
 
@@ -87,6 +93,9 @@ def _make(uv: Path, name: str) -> tuple[str, float]:
     no_deps = ["--no-deps"] if name == "alipay" else []  # see local/alipay/requirements.txt
     requirements = ROOT / REQUIREMENTS[name][0]
     _run([uv, "pip", "install", "--quiet", "--python", target / "bin" / "python", *no_deps, "-r", requirements])
+    if name in WITH_THE_PACKAGE:
+        [packages] = target.glob("lib/python3*/site-packages")
+        (packages / "autodebit.pth").write_text(f"{PACKAGE}\n")
     _stamp(name).write_text(_wanted(name))
     return name, time.monotonic() - started
 

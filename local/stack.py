@@ -23,7 +23,9 @@ from urllib.parse import urlsplit
 
 import boto3
 import requests
+from autodebit.errors import CredentialsUnavailable
 
+from local.check_secret import checked
 from local.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +96,8 @@ def choices_from(environment: dict[str, str]) -> Choices:
 
 def up(choices: Choices) -> dict[str, Any]:
     """Start everything afresh and deploy; what is written to stack.json is returned. Raises StackFailed."""
+    if choices.credentials:
+        _check_secret(choices.credentials)
     if choices.port != _port_in_use(choices.directory):
         _check_port(choices.port)  # before the running stack is stopped for nothing
     down(choices.directory)
@@ -118,16 +122,12 @@ def up(choices: Choices) -> dict[str, Any]:
     except BaseException:
         down(choices.directory)
         raise
-    stack = {
+    stack = {name[0].lower() + name[1:]: value for name, value in outputs.items()} | {
         "apiUrl": choices.api_url,
         "notifyUrl": f"{choices.api_url}/notifications/payment",
         "awsEndpointUrl": choices.endpoint,
         "region": REGION,
-        "ordersTable": outputs["OrdersTable"],
-        "agreementsTable": outputs["AgreementsTable"],
-        "pollingStateMachineArn": outputs["PollingStateMachineArn"],
         "stackName": STACK_NAME,
-        "eventBus": outputs["EventBus"],
         "credentials": str(credentials),
         "credentialsSecret": secret_arn,
     }
@@ -211,6 +211,16 @@ def _leave_out_proxies() -> None:
 
 def _say(text: str) -> None:
     print(f"  {text}", flush=True)
+
+
+def _check_secret(path: Path) -> None:
+    """Raise StackFailed for a secret that no payment can be made with."""
+    try:
+        checked(path.read_bytes())
+    except OSError as error:
+        raise StackFailed(f"{path}: {error.strerror}") from None
+    except CredentialsUnavailable as error:
+        raise StackFailed(f"{path}: {error}") from None
 
 
 def _check_port(port: int) -> None:
@@ -303,7 +313,7 @@ def _start(name: str, command: list[Any], environment: dict[str, str], run: Path
     (run / f"{name}.pid").write_text(str(process.pid))
 
 
-def _wait_for(url: str, name: str, run: Path, timeout_s: float = 30) -> None:
+def _wait_for(url: str, name: str, run: Path, timeout_s: float = 120) -> None:
     pid = int((run / f"{name}.pid").read_text())
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and _runs(pid):

@@ -17,6 +17,25 @@ settings.register_profile("rules", deadline=None, max_examples=100, suppress_hea
 settings.load_profile("rules")
 
 
+STACKS = {"_stacks": "deployed", "spare": "spare"}
+"""Fixtures that bring stacks up, and the group of the tests that share them: one worker runs a group."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers: tests that share a stack or a module stay together, the longest first."""
+    if config.getoption("dist", "no") != "loadgroup":
+        return
+
+    def group(item: pytest.Item) -> str:
+        used = getattr(item, "fixturenames", ())
+        return next((group for fixture, group in STACKS.items() if fixture in used), str(item.path))
+
+    first = {name: place for place, name in enumerate(STACKS.values())}
+    items.sort(key=lambda item: first.get(group(item), len(first)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
     """Every metric that is counted, as calls of a mock."""

@@ -1,20 +1,21 @@
-"""Two stacks for the whole session: `fast`, whose polling waits are next to nothing, and the one of `real_time`."""
+"""Stacks for the whole session: `fast`, whose polling waits are next to nothing, that of `real_time`, and `spare`."""
 
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
 from tests.kit import ROOT, books
 from tests.kit.real_time import RealTime
 from tests.kit.stacks import Deployment, deployed
-from tests.kit.waiting import eventually
 
 FAST = 0.0002
 """The schedule's day takes 18 s, its first minute 12 ms."""
 
 _PASSED = pytest.StashKey[bool]()
 
-ORDER = ("after_the_minute", "real_time", "everything")
+ORDER = ("real_time", "everything")
 """Tests that use these fixtures come later, in this order: they wait for what runs meanwhile."""
 
 
@@ -54,43 +55,37 @@ def books_agree(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def fast() -> Iterator[Deployment]:
+def _stacks(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, RealTime | None]]:
+    """Both stacks, made side by side: the second one if any test of this session wants it, from the first test on."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ExitStack() as opened, ThreadPoolExecutor(2) as pool:
+        fast = pool.submit(opened.enter_context, deployed(ROOT / ".local" / "test-stack-fast", FAST))
+        if "real_time" not in wanted:
+            yield fast.result(), None
+        else:
+            real_time = pool.submit(opened.enter_context, deployed(ROOT / ".local" / "test-stack-real-time", 1))
+            yield fast.result(), RealTime(real_time.result()).begin()
+
+
+@pytest.fixture(scope="session")
+def fast(_stacks: tuple[Deployment, RealTime | None]) -> Deployment:
     """A stack whose polling runs five thousand times as fast."""
-    with deployed(ROOT / ".local" / "test-stack-fast", FAST) as deployment:
-        yield deployment
+    return _stacks[0]
 
 
 @pytest.fixture(scope="session")
-def real_time() -> Iterator[RealTime]:
+def real_time(_stacks: tuple[Deployment, RealTime | None]) -> RealTime:
     """What happens meanwhile on a stack whose minutes are minutes."""
-    with deployed(ROOT / ".local" / "test-stack-real-time", 1) as deployment:
-        yield RealTime(deployment).begin()
+    assert _stacks[1]
+    return _stacks[1]
 
 
 @pytest.fixture(scope="session")
-def never_settled(fast: Deployment) -> str:
-    """An order of which Alipay never knows the result; its last wait has begun."""
-    warm_id, _ = fast.pay("warm", pay=["U"], result={"status": "SUCCESS"}, notify="lost")
-    fast.seen.settled(warm_id)
-    payment_request_id, _ = fast.pay("never", **books.NEVER)
-    eventually(lambda: len(fast.alipay.calls(payment_request_id, "inquiryPayment")) >= 12, "12 inquiries")
-    return payment_request_id
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _begin_early(request: pytest.FixtureRequest) -> None:
-    """Whatever takes its time begins before the first test of this directory, if one of its tests runs at all."""
-    used = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for name in ("never_settled", "real_time"):
-        if name in used:
-            request.getfixturevalue(name)
-
-
-@pytest.fixture
-def after_the_minute(request: pytest.FixtureRequest) -> None:
-    """For tests that need both processors: the minute in which inquiries are timed has passed, if one is timed."""
-    if any("real_time" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("real_time").minute.exception()
+def spare() -> Iterator[Deployment]:
+    """A stack for what leaves nothing as it was: its emulator can be killed, and what its tables hold is on disk."""
+    directory = ROOT / ".local" / "test-stack-spare"
+    with deployed(directory, 1, EMULATOR_STATE_DIR=str(directory / "run" / "state")) as deployment:
+        yield deployment
 
 
 @pytest.fixture

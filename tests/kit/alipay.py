@@ -11,6 +11,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from .waiting import GENEROUS_S
+
 Json = dict[str, Any]
 
 
@@ -32,7 +34,7 @@ class Alipay:
 
     def payment(self, payment_request_id: str) -> Json | None:
         """The payment in its ledger; None if no call has named it."""
-        response = self._session.get(f"{self.url}/_sim/payments/{payment_request_id}", timeout=10)
+        response = self._session.get(f"{self.url}/_sim/payments/{payment_request_id}", timeout=GENEROUS_S)
         payment: Json | None = None if response.status_code == 404 else response.json()
         return payment
 
@@ -103,13 +105,13 @@ class Alipay:
         return session
 
     def _get(self, what: str, **query: str) -> Json:
-        response = self._session.get(f"{self.url}/_sim/{what}", params=query, timeout=30)
+        response = self._session.get(f"{self.url}/_sim/{what}", params=query, timeout=GENEROUS_S)
         response.raise_for_status()
         found: Json = response.json()
         return found
 
     def _post(self, what: str, given: Json) -> Json:
-        response = self._session.post(f"{self.url}/_sim/{what}", json=given, timeout=30)
+        response = self._session.post(f"{self.url}/_sim/{what}", json=given, timeout=GENEROUS_S)
         if not response.ok:
             raise AssertionError(f"{what}: {response.status_code} {response.text}")
         answer: Json = response.json()

@@ -16,6 +16,9 @@ WATCHING = {"inquiries", "lastInquiry", "overdueAt", "pollingRound"}
 GAINED = {"contradictions", "told", "tells"}
 """Attributes that an order may gain once it is final."""
 
+KEPT_WITH_IT = {"contradictions", "tells", "told"}
+"""Attributes that say what was heard against the order, and what is told of that."""
+
 BY_HAND = "by-hand"
 """How ids begin whose notifications a test made up: their orders do not agree with Alipay."""
 
@@ -131,9 +134,10 @@ def _init_of_age(deployment: Deployment, least: timedelta, most: timedelta) -> s
     return {key for key, age in ages.items() if least < age <= most}
 
 
-def facts(deployment: Deployment) -> dict[str, Json]:
-    """Every row without what only says who looked and when."""
-    return {key: _without(row, WATCHING) for key, row in deployment.seen.rows().items()}
+def facts(deployment: Deployment, *payment_request_ids: str) -> tuple[set[str], list[Json]]:
+    """The ids of all orders, and the rows of these without what only says who looked and when."""
+    rows = deployment.seen.rows()
+    return set(rows), [_without(rows[key], WATCHING) for key in payment_request_ids]
 
 
 def _without(row: Json, names: set[str]) -> Json:

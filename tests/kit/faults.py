@@ -7,6 +7,8 @@ from typing import Any
 
 import requests
 
+from .waiting import GENEROUS_S
+
 Json = dict[str, Any]
 
 PUT_ITEM = "DynamoDB_20120810.PutItem"
@@ -35,13 +37,13 @@ class Faults:
             self.clear()
 
     def add(self, *rules: Json) -> None:
-        response = requests.post(f"{self.url}/_fault/rules", json=list(rules), timeout=5)
+        response = requests.post(f"{self.url}/_fault/rules", json=list(rules), timeout=GENEROUS_S)
         if not response.ok:
             raise AssertionError(response.text)
 
     def clear(self) -> None:
         """Remove the rules; calls that they hold go on."""
-        requests.delete(f"{self.url}/_fault/rules", timeout=5).raise_for_status()
+        requests.delete(f"{self.url}/_fault/rules", timeout=GENEROUS_S).raise_for_status()
 
     def used_up(self) -> bool:
         """Whether every rule has been applied as often as it may."""
@@ -49,7 +51,7 @@ class Faults:
 
     def rules(self) -> list[Json]:
         """The rules, with the number of calls each `applied` to so far."""
-        rules: list[Json] = requests.get(f"{self.url}/_fault/rules", timeout=5).json()
+        rules: list[Json] = requests.get(f"{self.url}/_fault/rules", timeout=GENEROUS_S).json()
         return rules
 
     def holds(self) -> bool:
@@ -58,8 +60,8 @@ class Faults:
 
     def calls(self, name: str = "") -> list[Json]:
         """The calls seen, oldest first: `at`, `op`, `rule`, `status`; those that the rule `name` took, if given."""
-        calls = requests.get(f"{self.url}/_fault/log", timeout=5).json()
+        calls = requests.get(f"{self.url}/_fault/log", timeout=GENEROUS_S).json()
         return [call for call in calls if not name or call["rule"] == name]
 
     def forget(self) -> None:
-        requests.delete(f"{self.url}/_fault/log", timeout=5).raise_for_status()
+        requests.delete(f"{self.url}/_fault/log", timeout=GENEROUS_S).raise_for_status()

@@ -5,6 +5,7 @@ import re
 from tests.kit import ROOT
 
 from .observe import Line
+from .template import metrics_counted
 
 FORGED = "FORGED"
 """What hostile input writes its own lines with."""
@@ -12,8 +13,12 @@ FORGED = "FORGED"
 _SOURCE = "\n".join(
     path.read_text() for directory in ("functions", "layers/autodebit") for path in (ROOT / directory).rglob("*.py")
 )
-_MESSAGES = set(re.findall(r"logger\.\w+\(\s*\"([^\"]+)\"", _SOURCE))
-_WORDS = set(re.findall(r"\"([A-Z]\w+)\"", _SOURCE))
+_MESSAGES = re.compile(
+    "|".join(
+        re.sub(r"\\\{.*?\\\}", "[a-z]+", re.escape(message))  # an f-string names the kind of row
+        for message in re.findall(r"logger\.\w+\(\s*f?\"([^\"]+)\"", _SOURCE)
+    )
+)
 _RUNTIME = re.compile(
     r"(START|END|REPORT) RequestId: [0-9a-f-]{36}( Version: \$LATEST|(\t[A-Z][A-Za-z ]+: [0-9.]+ (ms|MB))*)"
 )
@@ -31,6 +36,8 @@ def what_is_wrong(line: Line, service: str) -> str | None:
     if fields.get("service") != service or any(FORGED in name for name in fields):
         return "fields that are not ours"
     if "_aws" not in fields:
-        return None if fields.get("message") in _MESSAGES else "no message of ours"
+        return None if _MESSAGES.fullmatch(str(fields.get("message"))) else "no message of ours"
     published = [metric["Name"] for told in fields["_aws"]["CloudWatchMetrics"] for metric in told["Metrics"]]
-    return None if published and set(published) <= _WORDS and FORGED not in line.text else "no metric of ours"
+    return (
+        None if published and set(published) <= metrics_counted() and FORGED not in line.text else "no metric of ours"
+    )

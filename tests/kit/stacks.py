@@ -26,7 +26,7 @@ from .faults import Faults
 from .functions import Functions
 from .merchant import Answer, Merchant, new_id, payment
 from .observe import Observer
-from .waiting import eventually
+from .waiting import GENEROUS_S, eventually
 
 Json = dict[str, Any]
 
@@ -167,11 +167,11 @@ class Deployment:
             yield Alipay(f"{scheme}://localhost:{port}")
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(GENEROUS_S)
 
     def _set_scale(self, scale: float) -> None:
         url = f"{self.description['awsEndpointUrl']}/_ministack/config"
-        applied = requests.post(url, json={"stepfunctions._SFN_WAIT_SCALE": str(scale)}, timeout=5).json()
+        applied = requests.post(url, json={"stepfunctions._SFN_WAIT_SCALE": str(scale)}, timeout=GENEROUS_S).json()
         assert applied == {"applied": {"stepfunctions._SFN_WAIT_SCALE": scale}}, applied
 
 
@@ -193,7 +193,7 @@ def _fault_proxy(port: int, log: Path, *prefixes: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(GENEROUS_S)
 
 
 def _answers(url: str) -> bool:
@@ -241,7 +241,7 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
     def aws(service: str) -> Any:
         return stack.aws(choices.endpoint, service)
 
-    health = requests.get(f"{choices.endpoint}/_ministack/health", timeout=5).json()
+    health = requests.get(f"{choices.endpoint}/_ministack/health", timeout=GENEROUS_S).json()
     assert health["auth"] == "enabled", "in every test, what the roles do not allow is refused"
     emulator_pid = int((choices.directory / "run" / "emulator.pid").read_text())
     return Deployment(

@@ -12,6 +12,8 @@ from pathlib import Path
 from local.ports import free_port
 from tests.kit import ROOT
 
+from .waiting import GENEROUS_S
+
 PYTHON = ROOT / os.environ.get("EMULATOR_PYTHON", ".local/venvs/emulator/bin/python")
 ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 
@@ -32,7 +34,7 @@ def emulator() -> Iterator[str]:
                 stderr=output,
             )
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + GENEROUS_S
             while not _is_healthy(endpoint):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(log.read_text())
@@ -40,7 +42,7 @@ def emulator() -> Iterator[str]:
             yield endpoint
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(GENEROUS_S)
 
 
 def _is_healthy(endpoint: str) -> bool:

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.kit.samples import CLIENT_ID, KEYS, SDK_PYTHON, VECTORS, private_key, public_key
+from tests.kit.waiting import GENEROUS_S
 
 PUBLIC_KEYS = {"1": public_key("alipay1"), "2": public_key("alipay2")}
 
@@ -205,7 +206,7 @@ json.dump(answers, sys.stdout)
 
 def by_the_official_sdk(work: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [SDK_PYTHON, "-c", SDK], input=json.dumps(work), capture_output=True, text=True, check=True, timeout=60
+        [SDK_PYTHON, "-c", SDK], input=json.dumps(work), capture_output=True, text=True, check=True, timeout=GENEROUS_S
     )
     answers: dict[str, Any] = json.loads(done.stdout)
     return answers

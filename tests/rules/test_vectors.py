@@ -14,6 +14,7 @@ from autodebit.errors import SignatureInvalid
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.kit.samples import SDK_PYTHON, VECTORS, public_key, secret
+from tests.kit.waiting import GENEROUS_S
 
 DOCUMENT = json.loads((VECTORS / "notifications.json").read_text("utf-8"))
 RECEIVER = DOCUMENT["receiver"]
@@ -97,7 +98,7 @@ def test_the_official_sdk_says_what_is_said_of_it(record_property: RECORD) -> No
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=GENEROUS_S,
     )
     said = ["accept" if accepted else "reject" for accepted in json.loads(done.stdout)]
     assert said == [vector["officialSdk"] for vector in texts]

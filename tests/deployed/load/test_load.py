@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.kit import books
 from tests.kit.merchant import Answer, new_id, payment
 from tests.kit.stacks import Deployment
@@ -40,7 +38,6 @@ def disk_mb(directory: Path) -> float:
     )
 
 
-@pytest.mark.usefixtures("after_the_minute")
 def test_1000_payments_of_16_clients_all_end_as_alipays_ledger_says(fast: Deployment) -> None:
     ids = []
     for kind, (number, plan) in KINDS.items():

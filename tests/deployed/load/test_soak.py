@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.kit.stacks import Deployment
 from tests.proof.soak.comparison import compare
 from tests.proof.soak.fates import draw
@@ -14,7 +12,6 @@ from tests.proof.soak.soak import Soak
 PAYMENTS, SEED, PROBABILITY = 120, 20261123, 0.3
 
 
-@pytest.mark.usefixtures("after_the_minute")
 def test_payments_whose_every_call_may_fail_all_end_as_alipays_ledger_says(
     fast: Deployment, record_property: Callable[[str, Any], None]
 ) -> None:

@@ -284,7 +284,7 @@ def forger(fast: Deployment, lines_before: int) -> Iterator[Forger]:
 def unchanged(fast: Deployment, payment_request_id: str) -> None:
     """The order is INIT as it was, whoever looked at it and whatever contradictions are kept with it."""
     first, *later = fast.seen.versions(payment_request_id)
-    ours = books.WATCHING | {"contradictions"}
+    ours = books.WATCHING | books.KEPT_WITH_IT
     for version in later:
         assert {name: value for name, value in version.items() if name not in ours} == {
             name: value for name, value in first.items() if name not in ours

@@ -67,73 +67,53 @@ def test_a_notification_is_not_refused_for_its_age(fast: Deployment, open_id: st
 
 UNAUTHENTIC: dict[str, Json] = {
     "no signature": {"key": "none"},
-    "an empty signature": {"headers": {"Signature": ""}},
-    "a garbled header": {"headers": {"Signature": "signature"}},
-    "two signatures": {"headers": {"Signature": "algorithm=RSA256,keyVersion=1,signature=AA==,signature=AA=="}},
-    "not base64": {"headers": {"Signature": "algorithm=RSA256,keyVersion=1,signature=%%%"}},
-    "random bytes": {"key": "badsig"},
     "another key": {"key": "otherkey"},
     "one byte changed": {"alterByte": True},
     "an unknown key version": {"keyVersion": "7"},
-    "another algorithm": {"algorithm": "HMAC256"},
     "another client": {"clientId": "5Y00SOMEBODYELSE0"},
-    "no client": {"headers": {"client-id": None}},
     "no time": {"headers": {"Request-Time": None}},
     "signed for another path": {"path": "/v1/notifications/payment"},
-    "not JSON either": {"key": "badsig", "body": "<xml/>"},
 }
+"""One of each kind; every form of a signature is in vectors/notifications.json, on the wire in the hostile tests."""
 
 
 @pytest.mark.parametrize("message", UNAUTHENTIC.values(), ids=UNAUTHENTIC)
 def test_a_notification_that_is_not_provably_alipays_is_answered_401(
     fast: Deployment, open_id: str, message: Json
 ) -> None:
-    before, unproved = books.facts(fast), fast.seen.metric("NotificationUnproved")
+    before, unproved = books.facts(fast, open_id), fast.seen.metric("NotificationUnproved")
     sent = fast.alipay.notify(open_id, resultStatus="S", **message)
     assert (sent["status"], '"resultStatus":"F"' in sent["body"]) == (401, True), sent
-    assert books.facts(fast) == before
+    assert books.facts(fast, open_id) == before
     eventually(lambda: fast.seen.metric("NotificationUnproved") > unproved, "counted where an alarm hears it")
 
 
 MALFORMED: dict[str, Json] = {
     "no JSON": {"body": "notifyType=PAYMENT_RESULT"},
-    "empty": {"body": ""},
-    "a list": {"body": "[]"},
-    "a number": {"body": "1"},
-    "nested deeply": {"body": '{"a":' * 20_000 + "1" + "}" * 20_000},
-    "a lone surrogate": {"body": '{"notifyType":"\\ud800"}'},
     "another notifyType": {"notifyType": "UPDATE_AMOUNT_RESULT"},
-    "notifyType in lower case": {"notifyType": "payment_result"},
-    "an amount that is a number": {"amount": {"currency": "HKD", "value": 1990}},
-    "an amount that is text": {"amount": "1990"},
-    "a result that is text": {"set": {"result": "S"}},
-    "an id that is a number": {"set": {"paymentRequestId": 17}},
-    "an id that is empty": {"set": {"paymentRequestId": ""}},
+    "no amount": {"omit": ["paymentAmount"]},
     "an id that is too long": {"set": {"paymentRequestId": "a" * 3000}},
-    **{
-        f"no {name}": {"omit": [name]}
-        for name in ("notifyType", "result", "paymentRequestId", "paymentId", "paymentAmount", "paymentCreateTime")
-    },
 }
+"""One of each kind; the rules of a notification have every field and type."""
 
 
 @pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED)
 def test_a_signed_message_that_is_no_payment_notification_is_answered_400(
     fast: Deployment, open_id: str, message: Json
 ) -> None:
-    before, refused = books.facts(fast), fast.seen.metric("NotificationRefused")
+    before, refused = books.facts(fast, open_id), fast.seen.metric("NotificationRefused")
     sent = fast.alipay.notify(open_id, resultStatus="S", **message)
     assert (sent["status"], '"resultStatus":"F"' in sent["body"]) == (400, True), sent
-    assert books.facts(fast) == before
+    assert books.facts(fast, open_id) == before
     eventually(lambda: fast.seen.metric("NotificationRefused") > refused, "counted where an alarm hears it")
 
 
 def test_a_notification_about_no_order_of_ours_is_answered_404(fast: Deployment, open_id: str) -> None:
-    before = books.facts(fast)
+    before = books.facts(fast, open_id)
     for unknown in (new_id("unknown"), "a" * 64, "../x", "é"):
         sent = fast.alipay.notify(open_id, resultStatus="S", set={"paymentRequestId": unknown})
         assert (sent["status"], '"resultStatus":"F"' in sent["body"]) == (404, True), sent
-    assert books.facts(fast) == before
+    assert books.facts(fast, open_id) == before
 
 
 @pytest.mark.parametrize(
@@ -161,7 +141,6 @@ def test_another_amount_is_answered_409_for_a_final_order_too(fast: Deployment) 
 
 
 @pytest.mark.fault("F21")
-@pytest.mark.usefixtures("after_the_minute")
 @pytest.mark.parametrize("copies", [16, 50])
 def test_identical_notifications_at_once_are_all_acknowledged_and_write_once(fast: Deployment, copies: int) -> None:
     with fast.polling_at(1):
@@ -209,8 +188,7 @@ def test_a_failure_after_the_success_changes_nothing_and_calls_a_person(fast: De
     books.agree(fast, payment_request_id)
 
 
-@pytest.mark.usefixtures("after_the_minute")
-def test_contradictory_notifications_and_an_inquiry_settle_each_of_100_orders_once(fast: Deployment) -> None:
+def test_contradictory_notifications_and_an_inquiry_settle_each_order_once(fast: Deployment) -> None:
     def race(number: int) -> str:
         # The inquiry is answered while the notifications are on their way.
         payment_request_id, _ = fast.pay(
@@ -230,7 +208,7 @@ def test_contradictory_notifications_and_an_inquiry_settle_each_of_100_orders_on
         assert [one["body"] for one in sent] == [ACKNOWLEDGEMENT] * 8
         return payment_request_id
 
-    ids = at_once([partial(race, number) for number in range(100)], workers=4)
+    ids = at_once([partial(race, number) for number in range(40)], workers=4)
     winners: dict[str, int] = {}
     for payment_request_id in ids:
         row = fast.seen.settled(payment_request_id)

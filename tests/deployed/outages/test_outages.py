@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.kit import ROOT, books
+from tests.kit import books
 from tests.kit.merchant import Answer, new_id, payment
-from tests.kit.stacks import Deployment, deployed
+from tests.kit.stacks import Deployment
 from tests.kit.waiting import at_once, eventually
 
 Json = dict[str, Any]
@@ -33,42 +33,97 @@ KINDS: dict[str, Json] = {
 }
 
 
-def inquired_in_the_dark(fast: Deployment, ids: list[str], dark_at: float) -> int:
+def inquired_in_the_dark(here: Deployment, ids: list[str], dark_at: float) -> int:
     """How many inquiries of these orders have come since then."""
-    inquired = fast.alipay.inquired()
+    inquired = here.alipay.inquired()
     return sum(at > dark_at for key in ids for at in inquired[key])
 
 
+@pytest.mark.fault("F37")
+def test_an_emulator_killed_amid_the_load_loses_no_order(
+    spare: Deployment, record_property: Callable[[str, object], None]
+) -> None:
+    """Tables are on disk before a write is answered; executions and logs since the deployment are gone."""
+    before = spare
+    before.save()
+    for kind, plan in KINDS.items():
+        before.alipay.plan_all(kind, **plan)
+    ids = [new_id(kind) for _ in range(PAYMENTS // len(KINDS)) for kind in KINDS]
+    answered: dict[str, Answer] = {}
+
+    def pay(key: str) -> Answer:
+        answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", every_s=0.2)
+        answered[key] = answer
+        return answer
+
+    def kill() -> tuple[Deployment, dict[str, Answer]]:
+        eventually(lambda: len(answered) > PAYMENTS // 2, "half of the load")
+        final = {key: answer for key, answer in answered.items() if answer.status == 200}
+        before.kill_emulator()
+        return before.restart_emulator(), final
+
+    with ThreadPoolExecutor(1) as killer:
+        killed = killer.submit(kill)
+        at_once([partial(pay, key) for key in ids], 8)
+        after, final = killed.result()
+    assert final
+    still_init = after.seen.open_rows()
+    print(f"  {len(answered)} payments, {len(final)} final when it was killed, {len(still_init)} INIT afterwards")
+
+    for key in still_init:
+        after.make_overdue(key)
+    after.functions.invoke("Sweep")
+    ledger = after.alipay.payments()
+    eventually(
+        lambda: not after.seen.still_init() & ledger.keys(),
+        "every order that Alipay knows is settled",
+        show=lambda: after.seen.still_init() & ledger.keys(),
+    )
+    rows, ledger = after.seen.rows(), after.alipay.payments()
+    assert set(ids) <= rows.keys()
+    for key in ids:
+        books.same_result(rows[key], ledger.get(key))
+        books.final_or_watched(rows[key])
+    for key, row in still_init.items():  # the stream begins anew with the restart
+        versions = after.seen.versions(key)
+        books.left_init_at_most_once([row, *versions])
+        assert versions[-1]["status"] == rows[key]["status"]
+    for key, answer in final.items():
+        assert after.merchant.order(key).json == answer.json, "a final order changed"
+    assert set(ids) - ledger.keys() == after.seen.still_init() & set(ids)
+    print(f"  settled as {dict(Counter((rows[key]['status'], rows[key].get('settledBy')) for key in ids))}")
+    record_property("ordersAfterRestart", f"{len(ids)}/{len(ids)}")
+
+
 @pytest.mark.fault("F38")
-@pytest.mark.usefixtures("after_the_minute")
 def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_inquiry(
-    fast: Deployment, record_property: Callable[[str, object], None]
+    spare: Deployment, record_property: Callable[[str, object], None]
 ) -> None:
     wait_s = 600 * SCALE
     ids = [new_id("dark") for _ in range(ORDERS)]
-    look = {"paymentRequestId": fast.pay("warm", notify="lost")[0], "inquiry": 0}
-    fast.alipay.plan_all("dark-", **books.NEVER)
+    look = {"paymentRequestId": spare.pay("warm", notify="lost")[0], "inquiry": 0}
+    spare.alipay.plan_all("dark-", **books.NEVER)
     with (
-        fast.functions.configured("InitiatePay", INQUIRY_SCHEDULE=SCHEDULE),
-        fast.functions.configured("Inquiry", INQUIRY_SCHEDULE=SCHEDULE),
-        fast.polling_at(SCALE),
+        spare.functions.configured("InitiatePay", INQUIRY_SCHEDULE=SCHEDULE),
+        spare.functions.configured("Inquiry", INQUIRY_SCHEDULE=SCHEDULE),
+        spare.polling_at(SCALE),
     ):
-        at_once([lambda: fast.functions.invoke("Inquiry", look)] * 8)
-        answers = at_once([partial(fast.merchant.pay, payment(key)) for key in ids], 16)
+        at_once([lambda: spare.functions.invoke("Inquiry", look)] * 8)
+        answers = at_once([partial(spare.merchant.pay, payment(key)) for key in ids], 16)
         assert {answer.status for answer in answers} == {202}
-        with fast.alipay.dark():
+        with spare.alipay.dark():
             dark_at = time.time()
             for key in ids:
-                fast.alipay.plan(key, **books.PAID_IN_SILENCE)
-            assert fast.seen.still_init() >= set(ids)
+                spare.alipay.plan(key, **books.PAID_IN_SILENCE)
+            assert spare.seen.still_init() >= set(ids)
             time.sleep(max(0.0, dark_at + DARK_S * SCALE - time.time()))
             eventually(
-                lambda: inquired_in_the_dark(fast, ids, dark_at) > ORDERS / 2, "most have been inquired", every_s=2
+                lambda: inquired_in_the_dark(spare, ids, dark_at) > ORDERS / 2, "most have been inquired", every_s=2
             )
             dark_until = time.time()
         light_at = time.time()
-        eventually(lambda: not fast.seen.still_init() & set(ids), "all settled", every_s=0.5)
-    rows, inquired = fast.seen.rows(), fast.alipay.inquired()
+        eventually(lambda: not spare.seen.still_init() & set(ids), "all settled", every_s=0.5)
+    rows, inquired = spare.seen.rows(), spare.alipay.inquired()
     gaps = [later - before for key in ids for before, later in pairwise(inquired[key])]
     print(
         f"  {ORDERS} orders, {sum(map(len, inquired.values()))} inquiries, dark for {light_at - dark_at:.0f} s,"
@@ -82,63 +137,6 @@ def test_after_ten_dark_minutes_each_of_1000_open_orders_is_settled_by_its_next_
     assert min(gaps) > 0.9 * wait_s
     record_property("ordersSettledAfterDark", f"{ORDERS}/{ORDERS}")
     record_property("shortestGapOfPlanned", f"{min(gaps) / wait_s:.3f}")
-
-
-@pytest.mark.fault("F37")
-@pytest.mark.usefixtures("after_the_minute")
-def test_an_emulator_killed_amid_the_load_loses_no_order(record_property: Callable[[str, object], None]) -> None:
-    """Tables are on disk before a write is answered; executions and logs since the deployment are gone."""
-    directory = ROOT / ".local" / "test-stack-restart"
-    with deployed(directory, 1, EMULATOR_STATE_DIR=str(directory / "run" / "state")) as before:
-        before.save()
-        for kind, plan in KINDS.items():
-            before.alipay.plan_all(kind, **plan)
-        ids = [new_id(kind) for _ in range(PAYMENTS // len(KINDS)) for kind in KINDS]
-        answered: dict[str, Answer] = {}
-
-        def pay(key: str) -> Answer:
-            answer = eventually(lambda: pay_once(before, key), f"an answer for {key}", every_s=0.2)
-            answered[key] = answer
-            return answer
-
-        def kill() -> tuple[Deployment, dict[str, Answer]]:
-            eventually(lambda: len(answered) > PAYMENTS // 2, "half of the load")
-            final = {key: answer for key, answer in answered.items() if answer.status == 200}
-            before.kill_emulator()
-            return before.restart_emulator(), final
-
-        with ThreadPoolExecutor(1) as killer:
-            killed = killer.submit(kill)
-            at_once([partial(pay, key) for key in ids], 8)
-            after, final = killed.result()
-        assert final
-        still_init = after.seen.open_rows()
-        print(f"  {len(answered)} payments, {len(final)} final when it was killed, {len(still_init)} INIT afterwards")
-
-        for key in still_init:
-            after.make_overdue(key)
-        after.functions.invoke("Sweep")
-        ledger = after.alipay.payments()
-        eventually(
-            lambda: not after.seen.still_init() & ledger.keys(),
-            "every order that Alipay knows is settled",
-            60,
-            show=lambda: after.seen.still_init() & ledger.keys(),
-        )
-        rows, ledger = after.seen.rows(), after.alipay.payments()
-        assert set(ids) <= rows.keys()
-        for key in ids:
-            books.same_result(rows[key], ledger.get(key))
-            books.final_or_watched(rows[key])
-        for key, row in still_init.items():  # the stream begins anew with the restart
-            versions = after.seen.versions(key)
-            books.left_init_at_most_once([row, *versions])
-            assert versions[-1]["status"] == rows[key]["status"]
-        for key, answer in final.items():
-            assert after.merchant.order(key).json == answer.json, "a final order changed"
-        assert set(ids) - ledger.keys() == after.seen.still_init()
-        print(f"  settled as {dict(Counter((rows[key]['status'], rows[key].get('settledBy')) for key in ids))}")
-        record_property("ordersAfterRestart", f"{len(ids)}/{len(ids)}")
 
 
 def pay_once(deployment: Deployment, payment_request_id: str) -> Answer | None:

@@ -16,7 +16,7 @@ from tests.kit import alarms, books
 from tests.kit.faults import UPDATE_ITEM
 from tests.kit.merchant import new_id, payment
 from tests.kit.stacks import Deployment, nowhere
-from tests.kit.waiting import at_once, eventually
+from tests.kit.waiting import GENEROUS_S, at_once, eventually
 
 Json = dict[str, Any]
 
@@ -114,7 +114,7 @@ def test_a_gateway_with_a_certificate_nobody_vouches_for_is_sent_nothing(fast: D
     with fast.another_alipay("--tls-cert", str(certificate), "--tls-key", str(key)) as impostor:
         with fast.functions.configured("InitiatePay", ALIPAY_GATEWAY_URL=impostor.url):
             answer = fast.merchant.pay(request)
-        trusting = requests.get(f"{impostor.url}/_sim/requests", verify=str(certificate), timeout=5)
+        trusting = requests.get(f"{impostor.url}/_sim/requests", verify=str(certificate), timeout=GENEROUS_S)
         assert trusting.json() == {"requests": []}
     assert answer.status == 503, answer
     alarms.counted(fast, "AnswerRefused", request["paymentRequestId"], 1)

@@ -10,10 +10,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local import stack
-from local.ports import free_port
-from tests.kit import ROOT
 from tests.kit.merchant import payment
+from tests.kit.stacks import Deployment
+from tests.kit.waiting import GENEROUS_S
 
 ACCOUNT = "000000000000"
 
@@ -40,23 +39,24 @@ class Shop:
             headers={"Content-Type": "application/json"},
         )
         self._signer.add_auth(request)
-        return requests.request(method, request.url, data=request.data, headers=dict(request.headers), timeout=35)
+        return requests.request(
+            method, request.url, data=request.data, headers=dict(request.headers), timeout=GENEROUS_S
+        )
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[dict[str, Any]]:
-    choices = stack.Choices(ROOT / ".local" / "test-stack-iam", free_port(), api_auth="AWS_IAM")
-    try:
-        yield stack.up(choices) | {"iam": stack.aws(choices.endpoint, "iam")}
-    finally:
-        stack.down(choices.directory)
+def guarded(spare: Deployment) -> Iterator[dict[str, Any]]:
+    """The spare stack, deployed once more as it is by default."""
+    spare.deploy(ApiAuth="AWS_IAM")
+    yield spare.description | {"iam": spare.aws("iam")}
+    spare.deploy()
 
 
 def test_only_who_signs_and_is_allowed_may_pay_or_look(guarded: dict[str, Any]) -> None:
     api_url, request = guarded["apiUrl"], payment()
     order = f"/payments/{request['paymentRequestId']}"
-    assert requests.post(f"{api_url}/payments", json=request, timeout=35).status_code == 403
-    assert requests.get(api_url + order, timeout=35).status_code == 403
+    assert requests.post(f"{api_url}/payments", json=request, timeout=GENEROUS_S).status_code == 403
+    assert requests.get(api_url + order, timeout=GENEROUS_S).status_code == 403
     assert Shop(guarded["iam"], api_url).call("POST", "/payments", request).status_code == 403
 
     shop = Shop(guarded["iam"], api_url, f"arn:aws:execute-api:us-east-1:{ACCOUNT}:autodebit/v1/*")
@@ -66,6 +66,6 @@ def test_only_who_signs_and_is_allowed_may_pay_or_look(guarded: dict[str, Any]) 
 
 
 def test_the_webhook_asks_for_alipays_signature_alone(guarded: dict[str, Any]) -> None:
-    answer = requests.post(guarded["notifyUrl"], data=b"{}", timeout=35)
+    answer = requests.post(guarded["notifyUrl"], data=b"{}", timeout=GENEROUS_S)
     assert answer.status_code == 401
     assert answer.json()["result"]["resultStatus"] == "F"

@@ -132,15 +132,21 @@ REFUSED: dict[str, tuple[str, Spoil]] = {
     "a name of 1 MB": ("n" * 256, appended(f'"{"n" * 2**20}": 1')),
 }
 
-# 409: it can be read, and is not the payment that stands under this id.
-ANOTHER_PAYMENT: dict[str, Spoil] = {
+# 202: what else is in it makes no other payment, and nothing of it is taken: the first request's bytes stand.
+MORE_IN_IT: dict[str, Spoil] = {
     "__proto__ beside the fields": appended('"__proto__": {"paymentAmount": {"currency": "HKD", "value": "1"}}'),
     "constructor beside the fields": appended('"constructor": {"prototype": {"productCode": "CASHIER_PAYMENT"}}'),
     "a field of ours in other letters": appended('"PaymentNotifyUrl": "https://evil.example/"'),
     "a field of ours with a space": appended('"productCode ": "CASHIER_PAYMENT"'),
-    "a currency that is none": currency('"XXX"'),
     "a field of 1 MB": appended(f'"metadata": "{"é" * 2**19}"'),
     "a log line in a field": appended(f'"metadata": "\\n{{\\"_aws\\":{{}},\\"{FORGED}\\":1}}"'),
+}
+
+# 409: it can be read, and is not the payment that stands under this id.
+ANOTHER_PAYMENT: dict[str, Spoil] = {
+    "a currency that is none": currency('"XXX"'),
+    "another amount": amount('"1991"'),
+    "a log line as the order's reference": replaced("20261122-000017", f'\\n{{\\"_aws\\":{{}},\\"{FORGED}\\":1}}'),
 }
 
 # 404 of ours, or the gateway's own answer; after /payments/.
@@ -193,8 +199,18 @@ def test_a_hostile_request_is_answered_400_with_the_field_at_fault(
     record_property("hostileApi", 1)
 
 
+@pytest.mark.parametrize("spoil", MORE_IN_IT.values(), ids=MORE_IN_IT)
+def test_a_request_with_more_in_it_is_a_replay_that_adds_nothing(
+    fast: Deployment, text: bytes, spoil: Spoil, record_property: Any
+) -> None:
+    answer = fast.merchant.pay(spoil(text))
+    assert answer.status == 202, answer
+    assert FORGED not in answer.text
+    record_property("hostileApi", 1)
+
+
 @pytest.mark.parametrize("spoil", ANOTHER_PAYMENT.values(), ids=ANOTHER_PAYMENT)
-def test_a_request_with_more_in_it_is_another_payment(
+def test_a_request_that_differs_in_what_makes_a_payment_is_another_one(
     fast: Deployment, text: bytes, answered: list[int], spoil: Spoil, record_property: Any
 ) -> None:
     answer = fast.merchant.pay(spoil(text))

@@ -28,7 +28,7 @@ def test_polling_that_does_not_start_fails_no_request_and_the_sweep_starts_it(fa
     payment_request_id = fast.alipay.plan(
         new_id("not-started"), pay=["U"], result={"status": "SUCCESS", "after": 0.5}, notify="lost"
     )
-    with fast.faults.injected({"op": START_EXECUTION, "match": payment_request_id, "times": 1, **fault}):
+    with fast.faults.injected({"op": START_EXECUTION, "match": payment_request_id, "times": 2, **fault}):
         answer = fast.merchant.pay(payment(payment_request_id))
         assert fast.faults.used_up()
     assert (answer.status, answer.json["status"]) == (202, "INIT"), answer
