@@ -74,9 +74,17 @@ class Alipay:
         """Connections are refused for so long."""
         self._post("refuse", {"seconds": seconds})
 
-    def notify(self, payment_request_id: str, **message: Any) -> Json:
-        """Send one notification now: `status`, `body`, `acknowledged`."""
+    def notify_once(self, payment_request_id: str, **message: Any) -> Json:
+        """Send one notification now: `status`, `body`, `acknowledged`; no status if no answer came in time."""
         return self._post("notify", {"paymentRequestId": payment_request_id, **message})
+
+    def notify(self, payment_request_id: str, **message: Any) -> Json:
+        """Send one now, and again as Alipay does if a busy machine did not answer in time."""
+        for _ in range(10):
+            sent = self.notify_once(payment_request_id, **message)
+            if sent["status"] is not None:
+                break
+        return sent
 
     def inquired(self) -> dict[str, list[float]]:
         """When each payment was inquired, by paymentRequestId."""

@@ -105,7 +105,7 @@ def scenes(here: Deployment, function: str) -> list[Scene]:
         return any(delivery["acknowledged"] for delivery in here.alipay.notifications(key))
 
     def dispute(key: str) -> Any:
-        return here.alipay.notify(key, resultStatus="F", resultCode="RISK_REJECT")["status"]
+        return here.alipay.notify_once(key, resultStatus="F", resultCode="RISK_REJECT")["status"]
 
     cut_twice = {"pay": ["reset", "reset", "normal"], "notify": "lost"}
     notified = planned(pay=["U"], result={"status": "SUCCESS"}, inquiry=["U"], notify={"delay": 0})
