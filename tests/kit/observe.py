@@ -10,13 +10,10 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from .template import FUNCTION_NAMES
 from .waiting import GENEROUS_S, eventually
 
 Json = dict[str, Any]
-
-FUNCTIONS = (
-    *("InitiatePay", "GetOrder", "ListPayments", "CancelPayment", "Notify", "Inquiry", "Sweep", "PublishEvents"),
-)
 
 LATE_MS = 3000
 """A line may appear this much later than its timestamp says."""
@@ -178,7 +175,7 @@ class Observer:
 
     def search_logs(self, words: str) -> Iterator[Line]:
         """The lines that contain these words, ten thousand of a function at most, without reading all the others."""
-        for name in FUNCTIONS:
+        for name in FUNCTION_NAMES:
             group = f"/aws/lambda/{self.stack_name}-{name}"
             found = self._logs.filter_log_events(logGroupName=group, filterPattern=words, limit=10_000)["events"]
             for event in found:
@@ -187,7 +184,7 @@ class Observer:
     def _follow_logs(self) -> None:
         """Read what is new, five times a second at most: it costs the emulator a look at every invocation so far."""
         time.sleep(max(0.0, self._looked_at + 0.2 - time.monotonic()))
-        for name in FUNCTIONS:
+        for name in FUNCTION_NAMES:
             group = f"/aws/lambda/{self.stack_name}-{name}"
             while True:
                 since = max(0, self._read_until.get(group, 0) - LATE_MS)

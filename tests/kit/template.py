@@ -44,6 +44,11 @@ def of_type(kind: str) -> dict[str, Any]:
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
+FUNCTION_NAMES = tuple(
+    function["FunctionName"]["Sub"].removeprefix("${AWS::StackName}-") for function in FUNCTIONS.values()
+)
+"""What the functions are called, without the stack's name before it."""
+
 ROLES = of_type("AWS::IAM::Role")
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 
