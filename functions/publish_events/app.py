@@ -7,12 +7,13 @@ from autodebit.agreement.agreement_table import agreement_in
 from autodebit.event_bus import DeadLetters, EventBus
 from autodebit.payment.order_table import order_in
 from autodebit.publish import MARGIN_MS, Publisher
+from autodebit.refund.refund_table import refund_in
 from autodebit.telemetry import logger, metrics
 
 publisher = Publisher(
     EventBus(os.environ["EVENT_BUS"]),
     DeadLetters(os.environ["DEAD_LETTERS"]),
-    {"paymentRequestId": order_in, "agreementId": agreement_in},
+    {"paymentRequestId": order_in, "agreementId": agreement_in, "refundRequestId": refund_in},
 )
 
 

@@ -11,9 +11,13 @@ import pytest
 from autodebit.agreement import transitions as of_agreements
 from autodebit.agreement.agreement import Agreement, UnlinkedBy, shown_at
 from autodebit.agreement.agreement import Status as AgreementStatus
+from autodebit.alipay.amount import Amount
 from autodebit.events import Event, Told, replay, shown_json
 from autodebit.payment import transitions as of_payments
 from autodebit.payment.order import Order, Status, Witness
+from autodebit.refund.refund import Refund
+from autodebit.refund.refund import Status as RefundStatus
+from autodebit.refund.refund import Witness as RefundWitness
 from jsonschema import Draft202012Validator
 
 from tests.kit import ROOT
@@ -66,6 +70,29 @@ def agreement(kind: str, **changes: Any) -> Any:
     return Agreement(**(fields | changes), told=(Told(kind, SETTLED, shown_json(shown_at(row, SETTLED))),))
 
 
+def refund(kind: str, contradiction: str | None = None, **changes: Any) -> Refund:
+    row = Refund(
+        refund_request_id="ref-20261125-000001",
+        payment_request_id="ord-20261122-000017",
+        amount=Amount("HKD", "990"),
+        created_at=NOW,
+        body="{}",
+        attempt="attempt",
+        attempted_at=NOW,
+        **changes,
+    )
+    said = {} if contradiction is None else {"contradiction": contradiction}
+    return replace(row, told=(Told(kind, SETTLED, shown_json({**row.shown, **said})),))
+
+
+GIVEN_BACK: dict[str, Any] = {
+    "refund_id": "202611251940108001001888A0000000001",
+    "result_code": "SUCCESS",
+    "result_message": "success.",
+    "settled_by": RefundWitness.REFUND,
+    "settled_at": SETTLED,
+    "refund_time": "2026-11-22T17:30:03+08:00",
+}
 NOT_LINKED = {"user_login_id": None, "linked_at": None, "token_expires_at": None}
 BUILT: dict[str, Any] = {
     "PaymentSucceeded": settled(Status.SUCCESS, "SUCCESS", "success.", payment_time="2026-11-22T17:30:02+08:00"),
@@ -81,6 +108,20 @@ BUILT: dict[str, Any] = {
         status=AgreementStatus.UNLINKED,
         unlinked_by=UnlinkedBy.BUYER,
         unlinked_at=NOW + timedelta(days=3),
+    ),
+    "RefundSucceeded": refund("RefundSucceeded", status=RefundStatus.SUCCESS, **GIVEN_BACK),
+    "RefundFailed": refund(
+        "RefundFailed",
+        status=RefundStatus.FAIL,
+        result_code="MERCHANT_BALANCE_NOT_ENOUGH",
+        result_message="The balance is not enough.",
+        settled_by=RefundWitness.REFUND,
+        settled_at=SETTLED,
+    ),
+    "RefundUnresolved": refund("RefundUnresolved", status=RefundStatus.INIT),
+    "RefundObserved": refund("RefundObserved", status=RefundStatus.SUCCESS, observed=True, **GIVEN_BACK),
+    "RefundContradicted": refund(
+        "RefundContradicted", "notify F/PROCESS_FAIL", status=RefundStatus.SUCCESS, **GIVEN_BACK
     ),
     "AgreementExpiring": agreement("AgreementExpiring", token_expires_at=NOW + timedelta(days=30)),
 }

@@ -9,7 +9,7 @@ from tests.kit import ROOT
 from tests.kit.template import MODULES, imports
 
 EDGE = ("errors", "instants", "api", "telemetry", "events")
-LOOKS = ("polling", "polling_machine", "settle")
+LOOKS = ("polling", "polling_machine", "repeat", "settle")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # The edge
@@ -25,13 +25,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # Wait, look, decide: the same for every kind of row
     "polling": (),
     "polling_machine": ("errors", "polling"),
+    "repeat": ("errors", "telemetry", "alipay"),
     "settle": ("errors", "telemetry", "alipay", "rows"),
     "sweep": (*EDGE, *LOOKS, "rows", "payment.order_table", "agreement.agreement_table", "refund.refund_table"),
     # The capabilities
     "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.agreement", "agreement.debit"),
     "agreement": (*EDGE, *LOOKS, "alipay", "rows", "agreement"),
     "agreement.vault": ("errors", "aws", "alipay"),
-    "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.order", "payment.order_table"),
+    "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.naming", "payment.order", "payment.order_table"),
     "reconciliation": (
         *EDGE,
         "alipay",
@@ -52,13 +53,15 @@ OF_THE_WORLD = {
 """AWS, HTTP, the environment, the clock and chance."""
 
 NOT_PURE = {
-    *("aws", "telemetry", "api", "webhook", "settle", "sweep", "polling_machine", "event_bus", "publish"),
-    *("rows.days", "rows.attention", "rows.guard", "rows.table", "rows.told", "rows.watch"),
+    *("aws", "telemetry", "api", "webhook", "repeat", "settle", "sweep", "polling_machine", "event_bus", "publish"),
+    *("rows.days", "rows.attention", "rows.guard", "rows.settling", "rows.table"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
     *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.sealing", "agreement.vault"),
     *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.crossing", "payment.initiate"),
     *("payment.inquire", "payment.order_table", "payment.receive"),
+    *("rows.told", "rows.transaction", "rows.watch"),
+    *("refund.answers", "refund.initiate", "refund.inquire", "refund.observe", "refund.receive", "refund.refund_table"),
     *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),
 }
 """The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""

@@ -71,4 +71,4 @@ def test_a_status_is_written_where_a_result_is_stored_and_nowhere_else() -> None
     }
     assert writers == {"settle"}
     elsewhere = [module for module, path in MODULES.items() if ".status.set(" in path.read_text("utf-8")]
-    assert elsewhere == ["agreement.agreement_table", "payment.order_table"]
+    assert elsewhere == ["agreement.agreement_table", "payment.order_table", "refund.refund_table"]

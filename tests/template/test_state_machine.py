@@ -117,6 +117,7 @@ def test_all_that_is_polled_is_polled_by_one_definition() -> None:
     assert looks_with == {
         "PollingStateMachine": "InquiryFunction.Arn",
         "AgreementStateMachine": "ApplyTokenFunction.Arn",
+        "RefundStateMachine": "InquireRefundFunction.Arn",
     }
     assert {one["DefinitionUri"] for one in MACHINES.values()} == {"functions/polling.asl.json"}
 

@@ -113,11 +113,12 @@ def puts_into(table: str) -> set[str]:
 def test_only_who_makes_rows_puts_items_and_nobody_deletes_them() -> None:
     everything = {role: actions(role) for role in ROLES}
     assert puts_into("OrderTable") == {"InitiatePayRole"}
+    assert puts_into("RefundTable") == {"RefundRole"}
     # Who stores a token stores the way from the token to its agreement, too.
     storing = {"NotifyAuthorizationRole", "ApplyTokenRole", "RefreshTokensRole"}
     assert puts_into("AgreementTable") == {"LinkWalletRole", *storing}
     assert {role for role, allowed in everything.items() if "dynamodb:PutItem" in allowed} == (
-        puts_into("OrderTable") | puts_into("AgreementTable")
+        puts_into("OrderTable") | puts_into("AgreementTable") | puts_into("RefundTable")
     )
     forbidden = {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:Scan", "dynamodb:DeleteTable"}
     assert not [role for role, allowed in everything.items() if forbidden & allowed]
@@ -163,9 +164,9 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("secretsmanager:GetSecretValue" in allowed) is ("alipay.secret" in source)
     assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
-    lists = function == "ListPaymentsFunction"
+    lists = function in ("ListPaymentsFunction", "GetRefundFunction")
     assert ("dynamodb:Query" in allowed) is (
-        lists or function in ("SweepFunction", "SweepAgreementsFunction", "RefreshTokensFunction")
+        lists or function.startswith("Sweep") or function == "RefreshTokensFunction"
     )
     publishes = "publish" in source
     assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes)
@@ -319,6 +320,8 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         "ListPaymentsRole": {"Sub": "${OrderTable.Arn}/index/byReference"},
         "SweepAgreementsRole": {"Sub": "${AgreementTable.Arn}/index/watched"},
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
+        "GetRefundRole": {"Sub": "${RefundTable.Arn}/index/byPayment"},
+        "SweepRefundsRole": {"Sub": "${RefundTable.Arn}/index/watched"},
     }
 
 
@@ -331,6 +334,10 @@ ROUTES = {
     ("/payments/{paymentRequestId}", "get"): "GetOrderFunction",
     ("/payments/{paymentRequestId}/cancel", "post"): "CancelPaymentFunction",
     ("/notifications/payment", "post"): "NotifyFunction",
+    ("/payments/{paymentRequestId}/refunds", "post"): "RefundFunction",
+    ("/payments/{paymentRequestId}/refunds", "get"): "GetRefundFunction",
+    ("/payments/{paymentRequestId}/refunds/{refundRequestId}", "get"): "GetRefundFunction",
+    ("/notifications/refund", "post"): "NotifyRefundFunction",
     ("/agreements", "post"): "LinkWalletFunction",
     ("/agreements/{agreementId}", "get"): "GetAgreementFunction",
     ("/agreements/{agreementId}", "delete"): "UnlinkWalletFunction",
@@ -349,8 +356,9 @@ def test_a_route_goes_to_its_function_which_it_may_call(path: str, method: str) 
     integration = API["DefinitionBody"]["paths"][path][method]["x-amazon-apigateway-integration"]
     assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
     assert f"${{{function}.Arn}}" in integration["uri"]["Sub"]
-    (event,) = [e["Properties"] for e in FUNCTIONS[function]["Events"].values() if e["Type"] == "Api"]
-    assert (event["Path"], event["Method"].lower(), event["RestApiId"]) == (path, method, {"Ref": "Api"})
+    events = [e["Properties"] for e in FUNCTIONS[function]["Events"].values() if e["Type"] == "Api"]
+    assert {"RestApiId": {"Ref": "Api"}, "Method": method.upper(), "Path": path} in events
+    assert len(events) == list(ROUTES.values()).count(function)
 
 
 @pytest.mark.parametrize(("path", "method"), [route for route in ROUTES if not route[0].startswith("/notifications")])

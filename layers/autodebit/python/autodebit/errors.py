@@ -142,6 +142,69 @@ class CancelNotNoted(AutodebitError):
     detail = "The payment goes on as before. Ask for the cancel again."
 
 
+class RefundNotFound(AutodebitError):
+    """This payment has no refund of this refundRequestId."""
+
+    status = 404
+    title = "There is no such refund"
+    detail = "No refund of this payment was requested under this refundRequestId."
+
+
+class RefundConflict(AutodebitError):
+    """This refundRequestId already stands for another refund; `errors` names the fields that differ."""
+
+    status = 409
+    title = "This refundRequestId stands for another refund"
+    detail = "Look the refund of this refundRequestId up before you ask for another: its money may be on the way."
+
+    def __init__(self, differing: list[str]) -> None:
+        super().__init__(", ".join(differing))
+        self.errors = [FieldError(field, "differs from the first request") for field in differing]
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"errors": _named(self.errors)}
+
+
+class PaymentNotRefundable(AutodebitError):
+    """The payment is not SUCCESS: there is nothing to give back."""
+
+    status = 409
+    title = "The payment is not SUCCESS"
+
+    def __init__(self, order_status: str) -> None:
+        super().__init__(order_status)
+        self.order_status = order_status
+        self.detail = (
+            "The payment has no result yet: wait for it, or cancel it."
+            if order_status == "INIT"
+            else f"The payment is {order_status}: the buyer has not paid, or has the money back."
+        )
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"orderStatus": self.order_status}
+
+
+class RefundExceedsRest(AutodebitError):
+    """More than the payment has left."""
+
+    status = 409
+    title = "More than is left of the payment"
+
+    def __init__(self, left: int, currency: str) -> None:
+        super().__init__("more than is left")
+        self.detail = f"{left} {currency} is left, in minor units. Refunds without a result count, too."
+
+
+class RefundWindowOver(AutodebitError):
+    """The wallet gives nothing back any more."""
+
+    status = 409
+    title = "The time for refunds is over"
+    detail = "A wallet gives a payment back within a year, some within less. Pay the buyer in another way."
+
+
 class AgreementNotFound(AutodebitError):
     """No agreement has this agreementId, or this token."""
 
@@ -226,6 +289,13 @@ class UnknownOrder(NotificationRejected):
 
     status = 404
     result_code = "ORDER_NOT_EXIST"
+
+
+class UnknownRefund(NotificationRejected):
+    """Authentic, but about a refund that is not ours."""
+
+    status = 404
+    result_code = "REFUND_NOT_EXIST"
 
 
 class UnknownAgreement(NotificationRejected):

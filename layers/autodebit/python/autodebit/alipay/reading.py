@@ -11,6 +11,9 @@ from typing import Any
 from autodebit.alipay.masking import masked
 from autodebit.alipay.strict_json import text_at
 
+TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
+"""With U: turned away for the load, the same call may come again after a pause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Final[Status: StrEnum]:

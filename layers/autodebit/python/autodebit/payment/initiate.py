@@ -10,19 +10,17 @@ Where this process may die, and who then looks at the order (`overdueAt` in its 
 5. Nothing left, and noted so: the order waits for its request to come again. Dying before the note is case 2.
 """
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.masking import without_token
-from autodebit.alipay.reading import Reading, Undecided, result_of
+from autodebit.alipay.reading import Reading, result_of
 from autodebit.errors import (
     AgreementNotLinked,
-    GatewayError,
     NotSent,
     OrderNotFound,
     PaymentConflict,
@@ -39,6 +37,7 @@ from autodebit.payment.outcome import read_pay
 from autodebit.payment.request import PayCall, PayRequest
 from autodebit.polling import SENDING_S, overdue_at
 from autodebit.polling_machine import PollingMachine
+from autodebit.repeat import call_until_answered
 from autodebit.telemetry import logger
 
 if TYPE_CHECKING:
@@ -47,12 +46,6 @@ if TYPE_CHECKING:
 
 DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105 - a result code, no token
 """The agreement is over. https://docs.antom.com/ac/ams/payment_agreement"""
-
-PAY_CALLS_MAX = 3
-"""Calls of pay in one POST."""
-
-PAUSE_S = 2.0
-"""Before a call that Alipay turned away for the load (REQUEST_TRAFFIC_EXCEED_LIMIT) is made again."""
 
 BUDGET_S = 25.0
 """For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
@@ -136,6 +129,7 @@ class Initiator:
                 amount=request.amount,
                 reference_order_id=request.reference_order_id,
                 merchant_account_id=request.merchant_account_id,
+                payment_method_type=call.payment_method_type,
                 agreement_id=request.agreement_id,
                 created_at=now,
                 payment_expiry_time=call.payment_expiry_time,
@@ -193,29 +187,22 @@ class Initiator:
         return order
 
     def _pay(self, order: Order, call: PayCall, deadline: float, *, first_call: bool) -> Reading[Status]:
-        """What pay says, called up to three times while it says nothing. Raises NotSent if nothing ever left."""
-        for number in range(PAY_CALLS_MAX):
-            if number > 0 and _now() >= order.expires_at:
-                break
-            try:
-                answer = self._gateway.call("payments/pay", call.body, deadline)
-                reading = read_pay(order, without_token(answer, call.access_token), first_call=first_call)
-            except GatewayError as error:
-                telemetry.call_failed("pay", error)
-                if isinstance(error, NotSent) and first_call:
-                    raise
-                first_call = False
-                continue
+        """What pay says, repeated while it says nothing and the payment lives. Raises NotSent if nothing ever left."""
+
+        def read(answer: dict[str, Any], first: bool) -> Reading[Status]:
             if call.debit is not None and result_of(answer) == ("F", DEAD_TOKEN):
                 self._note_dead(call.debit)
-            if not isinstance(reading, Undecided):
-                return reading
-            logger.info("pay left the payment open", said=reading.said)
-            if not reading.call_again:
-                return reading
-            first_call = False
-            time.sleep(PAUSE_S)
-        return Undecided("no answer to pay")
+            return read_pay(order, without_token(answer, call.access_token), first_call=first)
+
+        return call_until_answered(
+            self._gateway,
+            "payments/pay",
+            call.body,
+            read,
+            deadline=deadline,
+            first_call=first_call,
+            may_repeat=lambda: _now() < order.expires_at,
+        )
 
     def _note_dead(self, debit: "Debit") -> None:
         """End the agreement; if that fails, its next payment does it."""

@@ -1,6 +1,6 @@
 """The order: one payment attempt, its states, and how it is shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -44,6 +44,8 @@ class Order:
     reference_order_id: str
     merchant_account_id: str | None = None
     """Which of the merchant's accounts; inquiries name it as `pay` did."""
+    payment_method_type: str | None = None
+    """The wallet, which decides how long and how finely it gives back."""
     agreement_id: str | None = None
     """The agreement that it was debited by, if it named one."""
     created_at: datetime
@@ -100,6 +102,12 @@ class Order:
     result_message: str | None = None
     payment_time: str | None = None
 
+    # Refunds, in minor units; None until the order is SUCCESS.
+    refundable: int | None = None
+    """What no refund has given back or reserved."""
+    refunded: int | None = None
+    """What was given back."""
+
     contradictions: frozenset[str] = frozenset()
     """Authentic messages that contradict the order; a person has to look at them."""
 
@@ -126,7 +134,7 @@ class Order:
     @property
     def shown(self) -> dict[str, Any]:
         """What an event shows of it. Of an order that is settled it is always the same."""
-        return {"order": order_document(self)}
+        return {"order": order_document(replace(self, refunded=None))}
 
     @property
     def is_spent(self) -> bool:
@@ -193,6 +201,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "expiresAt": utc_text(order.expires_at),
         "settledAt": utc_text(order.settled_at) if order.settled_at else None,
         "paymentTime": order.payment_time,
+        "refundedAmount": Amount(order.amount.currency, str(order.refunded)).document if order.refunded else None,
         "neverSent": True if order.is_init and order.never_sent else None,
         "nextLookAt": utc_text(order.next_look_at) if order.next_look_at else None,
         "cancelRequestedAt": utc_text(order.cancel_requested_at) if order.cancel_requested_at else None,

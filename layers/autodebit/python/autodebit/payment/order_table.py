@@ -40,6 +40,7 @@ from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written, change, create
 from autodebit.rows.table import Timeouts, stored_instant, table_faults
 from autodebit.rows.told import tell, told_in
+from autodebit.rows.transaction import Change
 from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
 
 CONTRADICTIONS_MAX = 10
@@ -94,6 +95,7 @@ class OrderItem(AttentionItem, Model):
     referenceOrderId = UnicodeAttribute()
     merchantAccountId = UnicodeAttribute(null=True)
     agreementId = UnicodeAttribute(null=True)
+    paymentMethodType = UnicodeAttribute(null=True)
     createdAt = UnicodeAttribute()
     paymentExpiryTime = UnicodeAttribute()
 
@@ -129,6 +131,8 @@ class OrderItem(AttentionItem, Model):
     resultCode = UnicodeAttribute(null=True)
     resultMessage = UnicodeAttribute(null=True)
     paymentTime = UnicodeAttribute(null=True)
+    refundable = NumberAttribute(null=True)
+    refunded = NumberAttribute(null=True)
 
     contradictions = UnicodeSetAttribute(null=True)
 
@@ -151,6 +155,7 @@ class OrderTable:
             referenceOrderId=order.reference_order_id,
             merchantAccountId=order.merchant_account_id,
             agreementId=order.agreement_id,
+            paymentMethodType=order.payment_method_type,
             createdAt=stored_instant(order.created_at),
             paymentExpiryTime=order.payment_expiry_time,
             identity=order.identity,
@@ -195,11 +200,12 @@ class OrderTable:
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
             raise ValueError(f"{witness} does not make an order {final.status}")
         token = uuid4().hex
-        result = [
+        result: list[tuple[Any, Any]] = [
             (OrderItem.resultCode, final.result_code),
             (OrderItem.resultMessage, final.result_message),
             (OrderItem.paymentId, final.transaction_id),
             (OrderItem.paymentTime, final.transaction_time),
+            (OrderItem.refundable, int(order.amount.value) if final.status is Status.SUCCESS else None),
         ]
         return self._change(
             order,
@@ -462,6 +468,48 @@ class OrderTable:
         )
 
 
+def reserve(payment_request_id: str, amount: Amount) -> Change:
+    """What a refund of this amount takes of what its payment can give back, if that is enough."""
+    value = int(amount.value)
+    return Change(
+        OrderItem(payment_request_id),
+        (OrderItem.status == Status.SUCCESS.value) & (OrderItem.refundable >= value),
+        [OrderItem.refundable.add(-value)],
+    )
+
+
+def give_back(payment_request_id: str, amount: Amount) -> Change:
+    """What a refund that failed had taken."""
+    return Change(
+        OrderItem(payment_request_id),
+        OrderItem.status == Status.SUCCESS.value,
+        [OrderItem.refundable.add(int(amount.value))],
+    )
+
+
+def note_refunded(payment_request_id: str, amount: Amount) -> Change:
+    """What a refund gave back, of what it had reserved."""
+    return Change(
+        OrderItem(payment_request_id),
+        OrderItem.status == Status.SUCCESS.value,
+        [OrderItem.refunded.add(int(amount.value))],
+    )
+
+
+def observe(order: Order, amount: Amount) -> Change:
+    """What somebody else gave back; it takes of what is left as far as there is something left."""
+    left, value = order.refundable or 0, int(amount.value)
+    return Change(
+        OrderItem(order.payment_request_id),
+        (OrderItem.status == Status.SUCCESS.value) & (OrderItem.refundable == left),
+        [OrderItem.refundable.add(-min(left, value)), OrderItem.refunded.add(value)],
+    )
+
+
+def _on_paid(payment_request_id: str, action: Action) -> Change:
+    return Change(OrderItem(payment_request_id), OrderItem.status == Status.SUCCESS.value, [action])
+
+
 def order_in(image: dict[str, Any]) -> Order:
     """The order in an image of the table's stream, which is DynamoDB's JSON."""
     return _order(OrderItem.from_raw_data(image))
@@ -486,6 +534,7 @@ def _order(item: OrderItem) -> Order:
         reference_order_id=item.referenceOrderId,
         merchant_account_id=item.merchantAccountId,
         agreement_id=item.agreementId,
+        payment_method_type=item.paymentMethodType,
         created_at=datetime.fromisoformat(item.createdAt),
         payment_expiry_time=item.paymentExpiryTime,
         identity=item.identity,
@@ -515,6 +564,8 @@ def _order(item: OrderItem) -> Order:
         result_code=item.resultCode,
         result_message=item.resultMessage,
         payment_time=item.paymentTime,
+        refundable=None if item.refundable is None else int(item.refundable),
+        refunded=None if item.refunded is None else int(item.refunded),
         contradictions=frozenset(item.contradictions or ()),
         told=told_in(item),
         acknowledged=acknowledged_in(item),

@@ -7,7 +7,7 @@ whether it may change the order is decided after (`payment.order_table`, by the 
 from dataclasses import dataclass
 from typing import Any
 
-from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided, final, result_of
+from autodebit.alipay.reading import TRAFFIC, Contradiction, Final, Reading, Undecided, final, result_of
 from autodebit.alipay.strict_json import text_at
 from autodebit.payment.order import Order, Status
 
@@ -16,8 +16,6 @@ DECIDED_BY_INQUIRY = frozenset({"REPEAT_REQ_INCONSISTENT", "ORDER_IS_CLOSED", "O
 
 https://docs.antom.com/ac/ams/idempotency
 """
-
-TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class PayCall:
 
     body: bytes = field(repr=False)
     access_token: str = field(repr=False)
+    payment_method_type: str
     payment_expiry_time: str
     debit: "Debit | None" = None
     """Where the token comes from, if the payment names an agreement."""
@@ -94,7 +95,8 @@ class PayRequest:
             "paymentExpiryTime": payment_expiry_time,
             "paymentNotifyUrl": notify_url,
         }
-        return PayCall(canonical(body), str(method["paymentMethodId"]), payment_expiry_time, debit)
+        token, wallet = str(method["paymentMethodId"]), str(method["paymentMethodType"])
+        return PayCall(canonical(body), token, wallet, payment_expiry_time, debit)
 
 
 def _by_agreement(method: dict[str, Any], debit: "Debit") -> dict[str, Any]:

@@ -25,10 +25,14 @@ class TellingItem:
     """True once anything was told: the stream's filter cannot look into lists."""
 
 
+def told_entry(told: Told) -> ToldEntry:
+    """An entry as it is stored; for a row that is new."""
+    return ToldEntry(kind=told.kind, at=stored_instant(told.at), detail=told.detail)  # type: ignore[no-untyped-call]
+
+
 def tell(item: type[TellingItem], told: Told) -> list[Action]:
     """The actions that append one entry; for the very write that makes the change."""
-    entry = ToldEntry(kind=told.kind, at=stored_instant(told.at), detail=told.detail)  # type: ignore[no-untyped-call]
-    return [item.told.set((item.told | []).append([entry])), item.tells.set(True)]
+    return [item.told.set((item.told | []).append([told_entry(told)])), item.tells.set(True)]
 
 
 def told_in(item: TellingItem) -> tuple[Told, ...]:

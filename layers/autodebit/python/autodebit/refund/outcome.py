@@ -1,0 +1,90 @@
+"""What an authentic message says about a refund. One reader for each witness.
+
+https://docs.antom.com/ac/ams/refund_online · https://docs.antom.com/ac/ams/ir_online
+"""
+
+from typing import Any
+
+from autodebit.alipay.reading import TRAFFIC, Contradiction, Final, Reading, Undecided, final, result_of
+from autodebit.alipay.strict_json import text_at
+from autodebit.refund.refund import Refund, Status
+
+SAYS_NOTHING_OF_IT = frozenset({"REPEAT_REQ_INCONSISTENT"})
+"""An F with this speaks of an earlier refund under the same id, and not of its result."""
+
+ALREADY_GIVEN_BACK = frozenset({"REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID", "ORDER_IS_CANCELED"})
+"""Refusals that say that somebody else gave money back, or cancelled: look at the payment."""
+
+
+def read_refund(refund: Refund, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
+    """What the answer of `refund` says. `first_call`: no earlier call for this refund is unaccounted for."""
+    status, code = result_of(answer)
+    if against := _contradicts(refund, answer):
+        return Contradiction(f"refund {status}/{code}: {against}")
+    if status == "S":
+        return _given_back(refund, answer, "refund", code, text_at(answer, "result", "resultMessage"))
+    if status == "F" and first_call and code not in SAYS_NOTHING_OF_IT:
+        return _final(Status.FAIL, answer, code, text_at(answer, "result", "resultMessage"))
+    return Undecided(f"refund {status}/{code}", call_again=(status, code) == ("U", TRAFFIC))
+
+
+def read_inquiry(refund: Refund, answer: dict[str, Any]) -> Reading[Status]:
+    """What the answer of inquiryRefund says. Its `result` speaks of the call; `refundStatus` of the refund."""
+    call, code = result_of(answer)
+    if against := _contradicts(refund, answer):
+        return Contradiction(f"inquiry {call}/{code}: {against}")
+    if call != "S":
+        return Undecided(f"inquiry {call}/{code}")
+    refund_status = text_at(answer, "refundStatus")
+    if refund_status == "SUCCESS":
+        return _given_back(refund, answer, "inquiry", code, text_at(answer, "result", "resultMessage"))
+    if refund_status == "FAIL":
+        reason = text_at(answer, "refundResultCode")
+        return _final(Status.FAIL, answer, reason, text_at(answer, "refundResultMessage"))
+    return Undecided(f"inquiry {call}: {(refund_status or 'without refundStatus')[:64]}")
+
+
+def read_notification(refund: Refund, notification: dict[str, Any]) -> Reading[Status]:
+    """What a notifyRefund message says; only S with refundStatus SUCCESS, and F, are final.
+
+    https://docs.antom.com/ac/ams/notify_refund
+    """
+    status, code = result_of(notification)
+    refund_status = text_at(notification, "refundStatus")
+    if against := _contradicts(refund, notification):
+        return Contradiction(f"notify {status}/{code}: {against}")
+    message = text_at(notification, "result", "resultMessage")
+    if (status, refund_status) == ("S", "SUCCESS"):
+        return _given_back(refund, notification, "notify", code, message)
+    if status == "F" and refund_status == "FAIL":
+        return _final(Status.FAIL, notification, code, message)
+    return Undecided(f"notify {status}/{code} {(refund_status or 'without refundStatus')[:64]}")
+
+
+def _contradicts(refund: Refund, message: dict[str, Any]) -> str | None:
+    """What the message says of id, amount or currency that is not the refund's; None if it contradicts nothing."""
+    if "refundRequestId" in message and message["refundRequestId"] != refund.refund_request_id:
+        return "another refundRequestId"
+    if "refundAmount" in message:
+        return refund.amount.difference(message, "refundAmount")
+    return None
+
+
+def _given_back(
+    refund: Refund, message: dict[str, Any], witness: str, code: str | None, text: str | None
+) -> Reading[Status]:
+    """A success counts only if it names id, amount and currency; that they are the refund's was checked before."""
+    if "refundRequestId" not in message or "refundAmount" not in message:
+        return Contradiction(f"{witness} success without refundRequestId and refundAmount")
+    return _final(Status.SUCCESS, message, code, text)
+
+
+def _final(status: Status, message: dict[str, Any], code: str | None, text: str | None) -> Final[Status]:
+    return final(
+        status,
+        code=code,
+        message=text,
+        transaction_id=text_at(message, "refundId"),
+        transaction_time=text_at(message, "refundTime") if status is Status.SUCCESS else None,
+        is_token=lambda word: False,
+    )

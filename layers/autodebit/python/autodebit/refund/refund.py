@@ -1,0 +1,146 @@
+"""The refund: money given back of one payment, its states, and how it is shown."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Final
+from autodebit.events import Acknowledgement, Told
+from autodebit.instants import utc_text
+from autodebit.polling import NEVER, look_before
+from autodebit.refund.advice import refund_advice
+
+
+class Status(StrEnum):
+    """INIT is left once, for one of the others, and never again."""
+
+    INIT = "INIT"
+    SUCCESS = "SUCCESS"
+    FAIL = "FAIL"
+
+
+class Witness(StrEnum):
+    """Who may report a result."""
+
+    REFUND = "refund"
+    NOTIFY = "notify"
+    INQUIRY = "inquiry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """A row of the refund table. Times are aware UTC."""
+
+    kind: ClassVar[str] = "refund"
+
+    refund_request_id: str
+    payment_request_id: str
+    status: Status
+    amount: Amount
+    created_at: datetime
+    observed: bool = False
+    """True: somebody else asked for it, in the portal; it was seen in an inquiry or a report."""
+
+    # The attempt to send it.
+    body: str
+    """The bytes of the first call, as text: whoever repeats it sends these. Empty for one that was observed."""
+    attempt: str
+    """Token of the POST that may be sending; each takeover puts its own here."""
+    attempted_at: datetime
+    never_sent: bool = False
+    """True: no byte of any call ever left, the next identical request may start afresh."""
+
+    # The polling that watches over it.
+    overdue_at: datetime | None = None
+    """From when nobody looking is late; None while nobody waits for the refund."""
+    polling_round: int = 0
+    inquiries: int = 0
+    last_inquiry: str | None = None
+
+    # The result; all None while INIT.
+    settled_by: Witness | None = None
+    settled_at: datetime | None = None
+    settle_token: str | None = None
+    """Token of the attempt whose write settled it: an attempt whose answer was lost recognizes its own write."""
+    refund_id: str | None = None
+    result_code: str | None = None
+    result_message: str | None = None
+    refund_time: str | None = None
+
+    contradictions: frozenset[str] = frozenset()
+    """Authentic messages that contradict the refund; a person has to look at them."""
+
+    told: tuple[Told, ...] = ()
+    """What the merchant's systems are told of it, in order."""
+
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    """Who looked at what waited for a person, and why it may rest."""
+
+    @property
+    def is_init(self) -> bool:
+        """Whether it has no result yet."""
+        return self.status is Status.INIT
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its polling schedule has ended without a result: nobody looks any more."""
+        return self.overdue_at == NEVER
+
+    @property
+    def next_look_at(self) -> datetime | None:
+        """When it will be inquired next, at the latest; None if it will not."""
+        if not self.is_init or self.overdue_at is None or self.is_spent:
+            return None
+        look_at = look_before(self.overdue_at)
+        return look_at if look_at > self.attempted_at else self.overdue_at
+
+    @property
+    def key(self) -> str:
+        """Its key in the table, and in the ids of its events."""
+        return self.refund_request_id
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What an event shows of it. Of a refund that is settled it is always the same."""
+        return {"refund": refund_document(self)}
+
+    @property
+    def log_keys(self) -> dict[str, Any]:
+        """What identifies the refund in a log line."""
+        return {
+            "refundRequestId": self.refund_request_id,
+            "paymentRequestId": self.payment_request_id,
+            "refundId": self.refund_id,
+        }
+
+    def disputes(self, final: Final[Status]) -> bool:
+        """Whether a final result contradicts the one the refund already has: money came back by one account only, or
+        came back twice.
+        """
+        done, says_done = self.status is Status.SUCCESS, final.status is Status.SUCCESS
+        both_known = self.refund_id is not None and final.transaction_id is not None
+        return done != says_done or (done and both_known and self.refund_id != final.transaction_id)
+
+
+def refund_document(refund: Refund) -> dict[str, Any]:
+    """The refund as the API shows it; what is not known yet is left out."""
+    document = {
+        "refundRequestId": refund.refund_request_id,
+        "paymentRequestId": refund.payment_request_id,
+        "status": refund.status.value,
+        "refundAmount": refund.amount.document,
+        "refundId": refund.refund_id,
+        "resultCode": refund.result_code,
+        "resultMessage": refund.result_message,
+        "advice": refund_advice(refund.result_code) if refund.status is Status.FAIL else None,
+        "settledBy": refund.settled_by.value if refund.settled_by else None,
+        "createdAt": utc_text(refund.created_at),
+        "settledAt": utc_text(refund.settled_at) if refund.settled_at else None,
+        "refundTime": refund.refund_time,
+        "observed": refund.observed or None,
+        "neverSent": True if refund.is_init and refund.never_sent else None,
+        "nextLookAt": utc_text(refund.next_look_at) if refund.next_look_at else None,
+    }
+    return {name: value for name, value in document.items() if value is not None}

@@ -1,0 +1,222 @@
+"""The refund table: one row a refund, and the sum that never exceeds what was paid.
+
+Storing a refund reserves its amount on the order in the same transaction; the write that settles it FAIL gives it back
+in one, too. The row is the idempotency record, and is never deleted.
+"""
+
+import os
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+from pynamodb.models import Model
+
+from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Final
+from autodebit.errors import OrderNotFound, RefundNotFound
+from autodebit.events import Told, shown_json
+from autodebit.payment.order import Order
+from autodebit.payment.order_table import give_back, note_refunded, observe, reserve
+from autodebit.polling import sending_overdue_at
+from autodebit.refund.refund import Refund, Status, Witness
+from autodebit.refund.transitions import CONTRADICTED, OBSERVED, TOLD, TRANSITIONS, UNRESOLVED
+from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
+from autodebit.rows.days import settled_day
+from autodebit.rows.guard import Written
+from autodebit.rows.settling import SettlingItem, SettlingRows
+from autodebit.rows.table import Timeouts, stored_instant, table_faults
+from autodebit.rows.told import tell, told_entry, told_in
+from autodebit.rows.transaction import Change, together
+from autodebit.rows.watch import WatchIndex, watch_shard
+
+
+class WatchedRefunds(WatchIndex["RefundItem"]):  # type: ignore[no-untyped-call]
+    """Refunds that are INIT and may have reached Alipay, by the time from which nobody looking is late."""
+
+    class Meta:
+        index_name = "watched"
+        projection = IncludeProjection(["pollingRound", "attemptedAt"])
+
+
+class RefundsOfPayment(GlobalSecondaryIndex["RefundItem"]):  # type: ignore[no-untyped-call]
+    """The refunds of a payment, oldest first."""
+
+    class Meta:
+        index_name = "byPayment"
+        projection = KeysOnlyProjection()
+
+    paymentRequestId = UnicodeAttribute(hash_key=True)
+    createdAt = UnicodeAttribute(range_key=True)
+
+
+class RefundsForAPerson(AttentionIndex["RefundItem"]):  # type: ignore[no-untyped-call]
+    """Refunds that a person has to look at."""
+
+    class Meta:
+        index_name = "attention"
+        projection = KeysOnlyProjection()
+
+
+class RefundItem(SettlingItem, Model):
+    """The row, in Alipay's spelling."""
+
+    class Meta(Timeouts):
+        table_name = os.environ["REFUNDS_TABLE"]
+
+    refundRequestId = UnicodeAttribute(hash_key=True)
+    paymentRequestId = UnicodeAttribute()
+    currency = UnicodeAttribute()
+    amountValue = UnicodeAttribute()
+    createdAt = UnicodeAttribute()
+    observed = BooleanAttribute(null=True)
+    body = UnicodeAttribute(null=True)
+
+    refundId = UnicodeAttribute(null=True)
+    refundTime = UnicodeAttribute(null=True)
+    unresolvedAt = UnicodeAttribute(null=True)
+
+    watched = WatchedRefunds()
+    by_payment = RefundsOfPayment()
+    attention = RefundsForAPerson()
+
+
+class RefundTable(SettlingRows[Refund]):
+    """The one class that reads and writes refunds."""
+
+    def __init__(self) -> None:
+        super().__init__(RefundItem, "refundRequestId", _refund, RefundNotFound, CONTRADICTED)
+
+    def create(self, refund: Refund) -> Refund | None:
+        """Store a new refund and reserve its amount on the order: the refund that stands there now, this one or an
+        earlier one of its id. None if the order refuses: it is not SUCCESS, or less is left.
+        """
+        item = _item(refund)
+        item.watchShard = watch_shard(refund.refund_request_id)
+        item.overdueAt = stored_instant(sending_overdue_at(refund.attempted_at))
+        return self._store(item, refund.attempt, reserve(refund.payment_request_id, refund.amount))
+
+    def observe(self, refund: Refund, order: Order) -> Refund | None:
+        """Keep, book and tell a refund that nobody asked for here: the refund that stands there now, which an earlier
+        look may have put there. None if the order has changed since it was read.
+        """
+        item = _item(refund)
+        item.settledBy, item.settledAt = refund.settled_by, stored_instant(refund.created_at)
+        item.settledDay = settled_day(refund.refund_request_id, refund.created_at, refund.refund_time)
+        item.refundId, item.refundTime = refund.refund_id, refund.refund_time
+        item.told, item.tells = [told_entry(Told(OBSERVED, refund.created_at))], True
+        return self._store(item, refund.attempt, observe(order, refund.amount))
+
+    def _store(self, item: RefundItem, token: str, on_order: Change) -> Refund | None:
+        failed = together(token, [Change(item, RefundItem.refundRequestId.does_not_exist()), on_order])
+        return None if failed == {1} else self.get(item.refundRequestId)
+
+    def settle(self, refund: Refund, final: Final[Status], witness: Witness, at: datetime) -> Written[Refund]:
+        """Take the refund out of INIT, if it is still there, and book it on its order in the same transaction.
+
+        ValueError if this witness may not report that.
+        """
+        if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
+            raise ValueError(f"{witness} does not make a refund {final.status}")
+        token = uuid4().hex
+        result = [
+            (RefundItem.resultCode, final.result_code),
+            (RefundItem.resultMessage, final.result_message),
+            (RefundItem.refundId, final.transaction_id),
+            (RefundItem.refundTime, final.transaction_time),
+        ]
+        book = note_refunded if final.status is Status.SUCCESS else give_back
+        failed = together(
+            token,
+            [
+                Change(
+                    RefundItem(refund.refund_request_id),
+                    RefundItem.status == Status.INIT.value,
+                    [
+                        RefundItem.status.set(final.status.value),
+                        RefundItem.settledBy.set(witness.value),
+                        RefundItem.settledAt.set(stored_instant(at)),
+                        RefundItem.settledDay.set(settled_day(refund.key, at, final.transaction_time)),
+                        RefundItem.settleToken.set(token),
+                        *tell(RefundItem, Told(TOLD[final.status], at)),
+                        *self.unwatched,
+                        *(attribute.set(value) for attribute, value in result if value is not None),
+                    ],
+                ),
+                book(refund.payment_request_id, refund.amount),
+            ],
+        )
+        if failed == {1}:
+            raise OrderNotFound(refund.payment_request_id)
+        stored = self.get(refund.refund_request_id)
+        return Written(stored, won=stored.settle_token == token)
+
+    def note_unresolved(self, refund: Refund, at: datetime) -> Written[Refund]:
+        """Tell, once, that the schedule ended without a result."""
+        told = Told(UNRESOLVED, at, shown_json(refund.shown))
+        return self.change(
+            refund.key,
+            [
+                RefundItem.unresolvedAt.set(stored_instant(at)),
+                *tell(RefundItem, told),
+                *demand(RefundItem, refund.key, at),
+            ],
+            RefundItem.unresolvedAt.does_not_exist(),
+        )
+
+    def of_payment(self, payment_request_id: str) -> list[Refund]:
+        """The refunds of a payment, oldest first: eventually all of them, each as it is stored now."""
+        with table_faults():
+            keys = [item.refundRequestId for item in RefundItem.by_payment.query(payment_request_id)]
+            found = [_refund(item) for item in RefundItem.batch_get(keys, consistent_read=True)] if keys else []
+        return sorted(found, key=lambda refund: (refund.created_at, refund.key))
+
+
+def _item(refund: Refund) -> RefundItem:
+    return RefundItem(
+        refund.refund_request_id,
+        paymentRequestId=refund.payment_request_id,
+        status=refund.status.value,
+        currency=refund.amount.currency,
+        amountValue=refund.amount.value,
+        createdAt=stored_instant(refund.created_at),
+        observed=refund.observed or None,
+        body=refund.body or None,
+        attempt=refund.attempt,
+        attemptedAt=stored_instant(refund.attempted_at),
+    )
+
+
+def refund_in(image: dict[str, Any]) -> Refund:
+    """The refund in an image of the table's stream, which is DynamoDB's JSON."""
+    return _refund(RefundItem.from_raw_data(image))
+
+
+def _refund(item: RefundItem) -> Refund:
+    return Refund(
+        refund_request_id=item.refundRequestId,
+        payment_request_id=item.paymentRequestId,
+        status=Status(item.status),
+        amount=Amount(item.currency, item.amountValue),
+        created_at=datetime.fromisoformat(item.createdAt),
+        observed=bool(item.observed),
+        body=item.body or "",
+        attempt=item.attempt,
+        attempted_at=datetime.fromisoformat(item.attemptedAt),
+        never_sent=bool(item.neverSent),
+        overdue_at=datetime.fromisoformat(item.overdueAt) if item.overdueAt else None,
+        polling_round=int(item.pollingRound),
+        inquiries=int(item.inquiries),
+        last_inquiry=item.lastInquiry,
+        settled_by=Witness(item.settledBy) if item.settledBy else None,
+        settled_at=datetime.fromisoformat(item.settledAt) if item.settledAt else None,
+        settle_token=item.settleToken,
+        refund_id=item.refundId,
+        result_code=item.resultCode,
+        result_message=item.resultMessage,
+        refund_time=item.refundTime,
+        contradictions=frozenset(item.contradictions or ()),
+        told=told_in(item),
+        acknowledged=acknowledged_in(item),
+    )
