@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from autodebit import telemetry
 from autodebit.payment.order import Order
+from autodebit.refund.refund import Refund
 from autodebit.telemetry import NAMESPACE
 
 from tests.kit import ROOT
@@ -49,7 +50,8 @@ def emitted() -> set[Metric]:
         for name in metrics_counted():
             telemetry.count(name)
         telemetry.metrics.flush_metrics()
-        telemetry.settled(Order.kind, status="SUCCESS", settled_by="pay", seconds=0.5, keys={})
+        for kind in (Order.kind, Refund.kind):
+            telemetry.settled(kind, status="SUCCESS", settled_by="notify", seconds=0.5, keys={})
         telemetry.refused("RequestInvalid")
         telemetry.cancel_heard("accepted", "SUCCESS", {})
     return {metric for line in written.getvalue().splitlines() for metric in published(json.loads(line))}
