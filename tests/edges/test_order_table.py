@@ -545,6 +545,13 @@ def test_an_order_waits_for_a_person_until_somebody_has_seen_all_that_is_told(ro
     assert [entry.by for entry in TABLE.acknowledge(again, "bob", "too", LATER).row.acknowledged] == ["ada", "bob"]
 
 
+def test_an_order_without_a_result_waits_for_a_person(rows: Any) -> None:
+    unresolved = TABLE.note_unresolved(opened(), NOW).row
+    assert list(TABLE.waiting_for_a_person()) == [ID]
+    assert TABLE.acknowledge(unresolved, "ada", "asked Alipay", LATER).won
+    assert list(TABLE.waiting_for_a_person()) == []
+
+
 def test_what_nobody_has_to_look_at_cannot_be_acknowledged(rows: Any) -> None:
     assert not TABLE.acknowledge(opened(), "ada", "why not", LATER).won
     assert row(rows) == OPENED

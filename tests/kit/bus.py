@@ -2,7 +2,9 @@
 
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from .waiting import eventually
@@ -16,9 +18,11 @@ class Listener:
     def __init__(self, aws: Callable[[str], Any], bus: str, name: str, pattern: Json) -> None:
         self._sqs = aws("sqs")
         self._events: list[Json] = []
+        self._copies: dict[str, set[str]] = defaultdict(set)
         self._lock = threading.Lock()
         self._url = self._sqs.create_queue(QueueName=f"heard-{name}")["QueueUrl"]
         queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
+        self._since = datetime.now(UTC)
         events = aws("events")
         rule = json.dumps({"source": ["autodebit"]} | pattern)
         events.put_rule(Name=f"heard-{name}", EventBusName=bus, EventPattern=rule)
@@ -30,9 +34,25 @@ class Listener:
         with self._lock:
             while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
                 for message in messages:
-                    self._events.append(json.loads(message["Body"]))
+                    event = json.loads(message["Body"])
+                    self._events.append(event)
+                    self._copies[event["detail"]["eventId"]].add(self.details(event))
                     self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
             return list(self._events)
+
+    @staticmethod
+    def details(event: Json) -> str:
+        """The detail as it was put: the envelope keeps the order of its names."""
+        return json.dumps(event["detail"], ensure_ascii=False, separators=(",", ":"))
+
+    def differing_copies(self) -> dict[str, set[str]]:
+        """The details of every event of which not all copies are the same, by `eventId`."""
+        self.all()
+        return {event_id: details for event_id, details in self._copies.items() if len(details) > 1}
+
+    def listens_to(self, row: Json) -> bool:
+        """Whether everything that is told of a row was told since."""
+        return datetime.fromisoformat(row["createdAt"]) > self._since
 
     def about(self, key: str) -> list[Json]:
         """Those of one row, copies among them."""
@@ -48,3 +68,40 @@ class Listener:
         found = eventually(enough, f"{count} events of {key}", within_s, every_s=0.2, show=lambda: self.about(key))
         assert found
         return [found[sequence] for sequence in sorted(found)]
+
+
+class Queue:
+    """A queue that a test looks into without taking anything out."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+        self._receipts: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """As metrics name it."""
+        return self._url.rpartition("/")[2]
+
+    def about(self, key: str) -> list[Json]:
+        """The messages that name this, as JSON."""
+        self._receipts = {}
+        while found := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=2).get(
+            "Messages"
+        ):
+            new = {message["Body"]: message["ReceiptHandle"] for message in found}
+            if new.keys() <= self._receipts.keys():
+                break
+            self._receipts |= new
+        return [json.loads(body) for body in self._receipts if key in body]
+
+    def awaited(self, key: str) -> list[Json]:
+        """The messages that name this, once there are any."""
+        return eventually(lambda: self.about(key), f"messages about {key}", 90, every_s=0.5)
+
+    def drop(self, key: str) -> None:
+        """Delete the messages that name this: whoever was called has done what was to do."""
+        self.awaited(key)
+        for body, receipt in self._receipts.items():
+            if key in body:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)

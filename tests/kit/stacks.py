@@ -62,6 +62,16 @@ class Deployment:
         payment_request_id = self.alipay.plan(new_id(label), **plan)
         return payment_request_id, self.merchant.pay(payment(payment_request_id, **(request or {})))
 
+    def pay_as(self, payment_request_id: str) -> Answer:
+        """Ask for a payment of this id, which pay settles."""
+        return self.merchant.pay(payment(payment_request_id))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the deployed template."""
+        [described] = self.aws("cloudformation").describe_stacks(StackName=self.description["stackName"])["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
     @property
     def credentials(self) -> Json:
         """The merchant's secret as it was at the start."""

@@ -53,6 +53,12 @@ def contradicted() -> Order:
     return replace(success, told=(*success.told, Told(of_payments.CONTRADICTED, NOW + timedelta(hours=2), said)))
 
 
+def unresolved() -> Order:
+    open_order = order(cancel_code="PAYMENT_METHOD_NOT_SUPPORTED", overdue_at=NOW + timedelta(hours=1))
+    told = Told(of_payments.UNRESOLVED, NOW + timedelta(minutes=16), shown_json(open_order.shown))
+    return replace(open_order, told=(told,))
+
+
 def agreement(kind: str, **changes: Any) -> Any:
     fields: dict[str, Any] = {
         "agreement_id": "agr-4711-1",
@@ -98,6 +104,7 @@ BUILT: dict[str, Any] = {
     "PaymentSucceeded": settled(Status.SUCCESS, "SUCCESS", "success.", payment_time="2026-11-22T17:30:02+08:00"),
     "PaymentFailed": settled(Status.FAIL, "USER_BALANCE_NOT_ENOUGH", "The balance is not enough."),
     "PaymentCancelled": settled(Status.CANCELLED, "SUCCESS", "success.", settled_by=Witness.INQUIRY),
+    "PaymentUnresolved": unresolved(),
     "PaymentContradicted": contradicted(),
     "AgreementLinked": agreement("AgreementLinked"),
     "AgreementFailed": agreement(

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from autodebit.events import Event, Told, events, replay, shown_json
+from autodebit.events import Acknowledgement, Event, Told, events, replay, shown_json
 from autodebit.payment.order import Order, Status, Witness, order_document
-from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS
+from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS, UNRESOLVED, awaits_a_person
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +92,23 @@ def test_a_batch_that_comes_again_makes_equal_copies(versions: list[Order], data
     number = data.draw(st.integers(0, len(versions) - 1))
     old, new = versions[max(0, number - 1)], versions[number]
     assert events(old, new) == events(old, new) == replay(new)[len(old.told) :]
+
+
+ADA = Acknowledgement(1, "ada", LATER, "refunded by hand")
+
+
+@pytest.mark.parametrize(
+    ("row", "awaits"),
+    [
+        (order(), False),
+        (settled(), False),
+        (order(told=(Told(UNRESOLVED, NOW),)), True),
+        (settled(Status.FAIL, Told(UNRESOLVED, NOW), Told("PaymentFailed", LATER)), False),
+        (settled(Status.SUCCESS, Told("PaymentSucceeded", NOW), Told(CONTRADICTED, LATER)), True),
+        (order(told=(Told(UNRESOLVED, NOW),), acknowledged=(ADA,)), False),
+        (order(told=(Told(CONTRADICTED, NOW),), acknowledged=(ADA,)), False),
+        (order(told=(Told(CONTRADICTED, NOW), Told(CONTRADICTED, LATER)), acknowledged=(ADA,)), True),
+    ],
+)
+def test_an_order_awaits_a_person_until_what_is_told_of_it_is_acknowledged(row: Order, awaits: bool) -> None:
+    assert awaits_a_person(row) is awaits

@@ -345,6 +345,7 @@ class OrderTable:
                 OrderItem.unresolvedAt.set(stored_instant(at)),
                 *tell(OrderItem, Told(UNRESOLVED, at, shown_json(order.shown))),
                 *demand(OrderItem, order.payment_request_id, at),
+                *demand(OrderItem, order.payment_request_id, at),
             ],
             OrderItem.unresolvedAt.does_not_exist(),
         )
@@ -417,7 +418,10 @@ class OrderTable:
         )
 
     def waiting_for_a_person(self) -> Iterator[str]:
-        """The paymentRequestIds of the orders that a person has to look at."""
+        """The paymentRequestIds of the orders that a person may have to look at.
+
+        Those that have found a result since they were unresolved are among them: `transitions.awaits_a_person` tells.
+        """
         return waiting(OrderItem.attention, "paymentRequestId")
 
     def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:

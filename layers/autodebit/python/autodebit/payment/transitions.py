@@ -1,6 +1,6 @@
 """Which status an order may leave for which, by whose word, and under which conditions."""
 
-from autodebit.payment.order import Status, Witness
+from autodebit.payment.order import Order, Status, Witness
 
 TRANSITIONS: dict[tuple[Status, Status], frozenset[Witness]] = {
     (Status.INIT, Status.SUCCESS): frozenset({Witness.PAY, Witness.NOTIFY, Witness.INQUIRY}),
@@ -24,3 +24,10 @@ UNRESOLVED = "PaymentUnresolved"
 
 CROSSED_BY_CANCEL = frozenset({Status.SUCCESS})
 """What an order does not become while a cancel is noted: the money of such a success may be on its way back."""
+
+
+def awaits_a_person(order: Order) -> bool:
+    """Whether something is told of the order that a person has to look at, and that nobody has acknowledged."""
+    seen = max((entry.told for entry in order.acknowledged), default=0)
+    kinds = {told.kind for told in order.told[seen:]}
+    return CONTRADICTED in kinds or (UNRESOLVED in kinds and order.is_init)
