@@ -19,10 +19,12 @@ Json = dict[str, Any]
 
 
 class Forger:
-    """Writes to the webhook about one order. Has seen the code, the order's id, and Alipay's genuine messages."""
+    """Writes to a webhook, of payments unless another `kind` is named, about one order. Has seen the code, the order's
+    id, and Alipay's genuine messages.
+    """
 
-    def __init__(self, deployment: Deployment, payment_request_id: str) -> None:
-        self.url: str = deployment.description["notifyUrl"]
+    def __init__(self, deployment: Deployment, payment_request_id: str, kind: str = "payment") -> None:
+        self.url: str = deployment.description["notifyUrl"].removesuffix("payment") + kind
         self.path = urlsplit(self.url).path
         self.payment_request_id = payment_request_id
         self.client_id: str = deployment.credentials["clientId"]
