@@ -71,6 +71,8 @@ fix: setup
 lock: setup
 	cd layers/dependencies && ../../.local/venvs/uv-*/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.13 ../../requirements.txt --output-file requirements.txt
+	cd functions/reconcile && ../../.local/venvs/uv-*/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--no-emit-index-url --python-version 3.13 requirements.in --output-file requirements.txt
 
 sbom: setup
 	@mkdir -p .local/sbom

@@ -25,7 +25,11 @@ REQUIREMENTS = {
     "emulator": ["local/emulator/requirements.txt"],
     "lambda": ["local/emulator/lambda-requirements.txt"],
     "alipay": ["local/alipay/requirements.txt"],
-    "dev": ["local/environments/dev.txt", "layers/dependencies/requirements.txt"],
+    "dev": [
+        "local/environments/dev.txt",
+        "layers/dependencies/requirements.txt",
+        "functions/reconcile/requirements.txt",
+    ],
     "fuzz": ["local/environments/fuzz.txt", "layers/dependencies/requirements.txt"],
 }
 """The first file is installed; the others are what it includes."""

@@ -11,6 +11,7 @@ SERVICES = {
     "dynamodb": "dynamodb",
     "events": "events",
     "kms": "kms",
+    "s3": "s3",
     "secretsmanager": "secretsmanager",
     "sqs": "sqs",
     "stepfunctions": "states",
@@ -30,6 +31,8 @@ def trim(site: Path) -> None:
             shutil.rmtree(folder)
     for description in data.rglob("service-2.json.gz"):
         service = _without_documentation(json.loads(gzip.decompress(description.read_bytes())))
+        for parameter in service.get("clientContextParams", {}).values():
+            parameter["documentation"] = ""  # botocore reads the name
         _write(description.with_suffix(""), service)
         description.unlink()
     endpoints = json.loads((data / "endpoints.json").read_bytes())

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.naming", "payment.order", "payment.order_table"),
     "reconciliation": (
         *EDGE,
-        "alipay",
+        *("aws", "event_bus", "events", "rows.days"),
         "reconciliation",
         *("payment.order", "payment.order_table", "refund.refund", "refund.refund_table"),
     ),
@@ -62,7 +62,8 @@ NOT_PURE = {
     *("payment.inquire", "payment.order_table", "payment.receive"),
     *("rows.told", "rows.transaction", "rows.watch"),
     *("refund.answers", "refund.initiate", "refund.inquire", "refund.observe", "refund.receive", "refund.refund_table"),
-    *("reconciliation.books", "reconciliation.partitions", "reconciliation.store", "reconciliation.workbook"),
+    *("reconciliation.books", "reconciliation.inbox", "reconciliation.partitions", "reconciliation.reconcile"),
+    *("reconciliation.records", "reconciliation.store", "reconciliation.workbook"),
 }
 """The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""
 

@@ -14,7 +14,12 @@ from tests.kit.template import FUNCTIONS, MODULES, RESOURCES, STATE_MACHINE, TEM
 
 STATES: dict[str, Any] = STATE_MACHINE["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
-MACHINES = of_type("AWS::Serverless::StateMachine")
+MACHINES = {
+    name: machine
+    for name, machine in of_type("AWS::Serverless::StateMachine").items()
+    if name != "ReconciliationStateMachine"
+}
+"""Those that poll."""
 SCHEDULE = parse_schedule(TEMPLATE["Parameters"]["InquirySchedule"]["Default"])
 
 

@@ -76,6 +76,9 @@ def test_no_role_has_a_wildcard_in_an_action(role: str) -> None:
     assert all(statement["Effect"] == "Allow" and statement["Sid"] for statement in statements(role))
 
 
+FILES = ("s3:GetObject", "s3:PutObject")
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_resource_is_a_wildcard_only_where_aws_knows_none(role: str) -> None:
     for statement in statements(role):
@@ -83,9 +86,10 @@ def test_a_resource_is_a_wildcard_only_where_aws_knows_none(role: str) -> None:
             if resource == "*":
                 assert set(listed(statement["Action"])) <= WITHOUT_A_RESOURCE
             else:
-                # An execution has no name before it starts.
+                # An execution has no name before it starts, and a file none before it comes.
                 (text,) = resource.values()
-                assert "*" not in text or listed(statement["Action"]) == ["states:DescribeExecution"]
+                of_one = all(action in ("states:DescribeExecution", *FILES) for action in listed(statement["Action"]))
+                assert "*" not in text or of_one
                 assert text.count("*") <= 1
 
 
@@ -165,16 +169,19 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("kms:Decrypt" in allowed) is ("alipay.secret" in source)
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
     lists = function in ("ListPaymentsFunction", "GetRefundFunction")
+    reconciles = function == "ReconcileFunction"
     assert ("dynamodb:Query" in allowed) is (
-        lists or function.startswith("Sweep") or function == "RefreshTokensFunction"
+        lists or reconciles or function.startswith("Sweep") or function == "RefreshTokensFunction"
     )
     publishes = "publish" in source
-    assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes)
+    assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes or reconciles)
     # A refused condition is followed by a read.
-    assert ("dynamodb:GetItem" in allowed) is not (function == "ListPaymentsFunction" or publishes)
-    assert ("dynamodb:BatchGetItem" in allowed) is lists
-    for action in ("dynamodb:GetRecords", "events:PutEvents", "sqs:SendMessage"):
+    assert ("dynamodb:GetItem" in allowed) is not (function == "ListPaymentsFunction" or publishes or reconciles)
+    assert ("dynamodb:BatchGetItem" in allowed) is (lists or reconciles)
+    for action in ("dynamodb:GetRecords", "sqs:SendMessage"):
         assert (action in allowed) is publishes
+    assert ("events:PutEvents" in allowed) is (publishes or reconciles)
+    assert bool({"s3:GetObject", "s3:PutObject", "s3:ListBucket"} & allowed) is reconciles
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -215,6 +222,9 @@ def test_a_function_ends_in_time(function: str) -> None:
     if function == "RefreshTokensFunction":
         assert timeout_s <= 900, "Lambda ends it then, and the next run begins after an hour"
         return
+    if function == "ReconcileFunction":
+        assert timeout_s <= 900, "Lambda ends it then; its state machine waits as long"
+        return
     if "Schedule" in kinds:
         assert timeout_s < 60, "the next run begins then"
     assert 0 < timeout_s < 60
@@ -254,8 +264,7 @@ def test_every_function_of_the_repository_is_deployed() -> None:
 
 def test_every_module_of_the_shared_package_is_used() -> None:
     used = {module for function in FUNCTIONS for module in modules_of(function)}
-    unused = {module for module in set(MODULES) - used if not module.startswith("reconciliation")}
-    assert unused == set()
+    assert set(MODULES) <= used
 
 
 # --- The table ---------------------------------------------------------------------------------------------------
@@ -322,6 +331,7 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
         "GetRefundRole": {"Sub": "${RefundTable.Arn}/index/byPayment"},
         "SweepRefundsRole": {"Sub": "${RefundTable.Arn}/index/watched"},
+        "ReconcileRole": {"Sub": "${OrderTable.Arn}/index/settled"},
     }
 
 
@@ -567,3 +577,32 @@ def test_no_name_stands_twice_in_the_template() -> None:
     Strict.add_constructor("tag:yaml.org,2002:map", mapping)
     Strict.add_multi_constructor("!", tagged)
     assert yaml.load((ROOT / "template.yaml").read_text("utf-8"), Strict)
+
+
+# --- The reports -------------------------------------------------------------------------------------------------
+
+
+def test_the_bucket_is_private_encrypted_versioned_and_outlives_the_stack() -> None:
+    bucket = RESOURCES["ReportsBucket"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "ServerSideEncryptionConfiguration" in properties["BucketEncryption"]
+    assert {rule["Status"] for rule in properties["LifecycleConfiguration"]["Rules"]} == {"Enabled"}
+    (statement,) = RESOURCES["ReportsBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_reconciliation_calls_the_functions_that_its_role_allows() -> None:
+    text = (ROOT / "functions" / "reconciliation.asl.json").read_text("utf-8")
+    machine = RESOURCES["ReconciliationStateMachine"]["Properties"]
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == set(machine["DefinitionSubstitutions"])
+    (invoke,) = [s for s in statements("ReconciliationRole") if s["Action"] == "lambda:InvokeFunction"]
+    called = {name: arn for name, arn in machine["DefinitionSubstitutions"].items() if name != "Partition"}
+    assert invoke["Resource"] == list(called.values())
+    states = json.loads(text)["States"]
+    (waits,) = [state["TimeoutSeconds"] for name, state in states.items() if name == "Reconcile"]
+    assert waits > FUNCTIONS["ReconcileFunction"]["Timeout"]
+    assert {state["Next"] for state in states.values() if "Next" in state} <= set(states)

@@ -28,7 +28,8 @@ AutodebitError
 ├── TableFault                     a write may have been applied or not: look at the row again
 ├── PollingFault                   an execution may have started or not: starting it again is harmless
 │   └── PollingThrottled           Step Functions takes no more for the moment
-└── DeadLetterFault                a letter may have been kept or not: its record comes again
+├── DeadLetterFault                a letter may have been kept or not: its record comes again
+└── EventFault                     the bus did not take an event: the run that tells it is run again
 """
 
 from dataclasses import dataclass
@@ -364,3 +365,7 @@ class PollingThrottled(PollingFault):
 
 class DeadLetterFault(AutodebitError):
     """The queue of dead letters did not answer in time or refused."""
+
+
+class EventFault(AutodebitError):
+    """The bus did not take an event, which is told by no row's stream."""

@@ -72,8 +72,13 @@ def replay(row: Telling) -> list[Event]:
     return [_event(row, sequence, told) for sequence, told in enumerate(row.told, 1)]
 
 
+def event(key: str, sequence: int, kind: str, at: datetime, shown: dict[str, Any]) -> Event:
+    """The event of this `sequence`, from 1, of what has this key."""
+    event_id = f"{key}:{sequence}"
+    detail = {"eventId": event_id, "sequence": sequence, "occurredAt": utc_text(at), **shown}
+    return Event(event_id, kind, at, shown_json(detail))
+
+
 def _event(row: Telling, sequence: int, told: Told) -> Event:
-    event_id = f"{row.key}:{sequence}"
     shown = row.shown if told.detail is None else json.loads(told.detail)
-    detail = {"eventId": event_id, "sequence": sequence, "occurredAt": utc_text(told.at), **shown}
-    return Event(event_id, told.kind, told.at, shown_json(detail))
+    return event(row.key, sequence, told.kind, told.at, shown)

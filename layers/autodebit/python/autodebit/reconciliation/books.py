@@ -68,6 +68,11 @@ class Books:
         if not self._ours.complete:
             self._ours.write((key_of_ours(one), one) for one in ours)
 
+    def lines(self) -> Iterator[Line]:
+        """All that was added, part by part."""
+        for part in range(PARTS):
+            yield from map(_line, self._lines.read(part))
+
     def compare(self, look_up: LookUp, concluded: Collection[str] = ()) -> Compared:
         """Every difference. `concluded` are the UTC+8 days of which no further file will come.
 

@@ -166,7 +166,7 @@ class Page:
 
     def _find(self, line: Line) -> Ours | None:
         if line.type in ("PAYMENT", "CANCEL"):
-            return self._ours.get(("PAYMENT", _payment_request_id(line)))
+            return self._ours.get(("PAYMENT", line.payment_request_id))
         if line.refund_id in self._refunds:
             return self._refunds[line.refund_id]
         one = self._ours.get(("REFUND", line.request_id))
@@ -209,15 +209,10 @@ _STATUS = {"SUCCEEDED": "SUCCESS", "FAILED": "FAIL", "CANCELED": "CANCELLED"} | 
 """Spellings of a result. Every other status is open: it is no result, and no success."""
 
 
-def _payment_request_id(line: Line) -> str:
-    """The order a payment or cancel is about."""
-    return line.request_id if line.type == "PAYMENT" else line.original_request_id or line.request_id
-
-
 def _transaction(line: Line) -> tuple[str, str]:
     """What makes two lines the same transaction."""
     if line.type in ("PAYMENT", "CANCEL"):
-        return line.type, _payment_request_id(line)
+        return line.type, line.payment_request_id
     return line.type, line.refund_id or line.request_id
 
 
@@ -226,7 +221,7 @@ def key_of_line(line: Line) -> str:
 
     Both editions name the payment of a refund, but only by Alipay's id.
     """
-    return _payment_request_id(line) if line.type in ("PAYMENT", "CANCEL") else line.payment_id
+    return line.payment_request_id if line.type in ("PAYMENT", "CANCEL") else line.payment_id
 
 
 def key_of_ours(one: Ours) -> str:

@@ -25,6 +25,10 @@ ENCODINGS = ("utf-8", "gbk")
 LINE_BYTES_MAX = 1_000_000
 """A longer line is no line of a report: it would be held in memory as a whole."""
 
+COLUMNS_MAX = 100
+TYPES_MAX = 100
+"""More unknown columns are not named; more types of transactions are no report."""
+
 END = "<END>"
 
 DECIMALS = {
@@ -85,6 +89,11 @@ class Line(NamedTuple):
     settlement_currency: str
     settlement_amount: int | None
     """None while it is not known: fees and rates may come a day after the transaction."""
+
+    @property
+    def payment_request_id(self) -> str:
+        """Of the order that a payment or a cancel is about."""
+        return self.request_id if self.type == "PAYMENT" else self.original_request_id or self.request_id
 
 
 class Total(NamedTuple):
@@ -243,7 +252,7 @@ def _layout(name: str, number: int, header: list[str]) -> _Layout:
     missing = [column for column in _KEYS[edition, kind] if column not in found]
     if missing:
         raise ReportRefused(number, f"no column {', '.join(missing)}, as the {kind} report has")
-    unknown = tuple(column for column in columns if column not in _KNOWN)
+    unknown = tuple(column[:64] for column in columns if column not in _KNOWN)[:COLUMNS_MAX]
     return _Layout(edition, kind, unknown, {column: names.index(column) for column in columns})
 
 
@@ -335,12 +344,16 @@ def _lines(name: str, layout: _Layout, body: Rows) -> Iterator[Line]:
     product_at = layout.place.get("productCode")
     status_at = layout.place.get("status") if new else None
     batch_at, settled_at, settled_in_at = (layout.place.get(column) for column in _SETTLED_KEYS)
+    types: set[str] = set()
     for number, cells in body:
         type_ = cells[type_at]
         if not _TYPE.fullmatch(type_):
             raise ReportRefused(number, f"transactionType {_quoted(type_)} is no type")
         if product_at is not None and cells[product_at] not in ("", "AGREEMENT_PAYMENT"):
-            type_ = f"{cells[product_at]}:{type_}"
+            type_ = f"{cells[product_at] if _TYPE.fullmatch(cells[product_at]) else '?'}:{type_}"
+        types.add(type_)
+        if len(types) > TYPES_MAX:
+            raise ReportRefused(number, f"is of one type too many: {TYPES_MAX} are believed")
         compared = type_ in COMPARED
         transaction_id, request_id = cells[id_at], cells[request_at]
         if compared:

@@ -4,12 +4,13 @@ person who has to act (`report.html`). Nothing of a buyer is in any of them: no 
 
 import csv
 import html
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
+from autodebit.instants import utc_text
 from autodebit.reconciliation.compare import Difference, Name, Sum
 from autodebit.reconciliation.reports import DECIMALS
 
@@ -42,7 +43,7 @@ _TITLE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why nothing was concluded from a file."""
 
@@ -51,48 +52,59 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What is told of one file. Amounts are in minor units."""
 
     file: str
+    delivery: str
+    """Its id: the same name may be delivered again."""
     sha256: str
     """Of the file's bytes: the same file under another name is the same file."""
+    sequence: int
+    """From 1: how many different files of this name there were."""
     finished_at: datetime
-    kind: str = ""
+    report: str = ""
     edition: str = ""
     lines: int = 0
-    days: dict[str, int]
+    days: Mapping[str, int] = field(default_factory=dict)
     unknown_columns: tuple[str, ...] = ()
-    not_compared: dict[str, int]
+    not_compared: Mapping[str, int] = field(default_factory=dict)
     pending: int = 0
-    sums: dict[tuple[str, str], Sum]
-    differences: dict[str, int]
+    sums: Mapping[tuple[str, str], Sum] = field(default_factory=dict)
+    differences: Mapping[str, int] = field(default_factory=dict)
     new_differences: int = 0
     """Those that no earlier file of the same days had."""
-    inquired: tuple[str, ...] = ()
-    """Orders and refunds that were INIT here and decided there."""
+    payments_to_inquire: tuple[str, ...] = ()
+    refunds_to_inquire: tuple[str, ...] = ()
+    """INIT here and decided there."""
     refusal: Refusal | None = None
 
 
+INQUIRED_MAX = 500
+"""Payments, and refunds, that are inquired after one file: a machine's state is small. The polling has the others."""
+
+
 def summary_document(summary: Summary) -> dict[str, Any]:
-    """The summary as it is told and stored; what does not apply is left out."""
+    """The summary as it is told and stored."""
     document: dict[str, Any] = {
         "file": summary.file,
         "status": "REFUSED" if summary.refusal else "DIFFERS" if summary.differences else "AGREES",
+        "delivery": summary.delivery,
         "sha256": summary.sha256,
-        "finishedAt": summary.finished_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "sequence": summary.sequence,
+        "finishedAt": utc_text(summary.finished_at),
     }
     if summary.refusal:
         refusal = {"file": summary.refusal.file, "line": summary.refusal.line, "reason": summary.refusal.reason}
         return document | {"refusal": refusal}
     return document | {
-        "kind": summary.kind,
+        "report": summary.report,
         "edition": summary.edition,
         "lines": summary.lines,
-        "days": summary.days,
+        "days": dict(summary.days),
         "unknownColumns": list(summary.unknown_columns),
-        "notCompared": summary.not_compared,
+        "notCompared": dict(summary.not_compared),
         "pending": summary.pending,
         "sums": [
             {
@@ -108,7 +120,10 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "differences": {name.value: summary.differences.get(name, 0) for name in Name},
         "differencesTotal": sum(summary.differences.values()),
         "newDifferences": summary.new_differences,
-        "inquired": list(summary.inquired),
+        "inquired": {
+            "payments": list(summary.payments_to_inquire[:INQUIRED_MAX]),
+            "refunds": list(summary.refunds_to_inquire[:INQUIRED_MAX]),
+        },
     }
 
 
@@ -136,7 +151,7 @@ def page(document: dict[str, Any], shown: dict[str, list[Difference]]) -> str:
             f"<title>{title}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{title}</h1>",
             *(_refused(document) if document["status"] == "REFUSED" else _compared(document, shown)),
-            f'<p class="soft">Finished at {document["finishedAt"]}. SHA-256 of the file: '
+            f'<p class="soft end">Finished at {document["finishedAt"]}. SHA-256 of the file: '
             f"<code>{document['sha256']}</code></p></body></html>\n",
         ]
     )
@@ -196,6 +211,9 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 2rem 1.25r
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere }
 h2 { font-size: 1.1rem; margin: 2.25rem 0 .25rem }
 p { margin: .25rem 0 .75rem }
+ul { margin: .5rem 0; padding-left: 1.25rem }
+a { color: inherit }
+.end { margin-top: 2.5rem; font-size: .86em; overflow-wrap: anywhere }
 .verdict { font-size: 1.1rem; font-weight: 600 }
 .AGREES { color: var(--good) } .DIFFERS, .REFUSED { color: var(--bad) }
 .soft, .next { color: var(--soft) }
@@ -224,8 +242,13 @@ def _compared(document: dict[str, Any], shown: dict[str, list[Difference]]) -> I
     yield f'<p class="verdict {document["status"]}">{verdict}</p>'
     days = sorted(document["days"])
     period = f", {days[0]} to {days[-1]} (UTC+8)" if len(days) > 1 else f", {days[0]} (UTC+8)" if days else ""
-    yield f'<p class="soft">{document["lines"]:,} lines, {document["kind"]}, {document["edition"]} edition{period}.</p>'
+    edition = f", {document['edition']} edition" if document["edition"] else ""
+    yield f'<p class="soft">{document["lines"]:,} lines, {document["report"]}{edition}{period}.</p>'
     yield from _notes(document)
+    if total:
+        counts = ((name, document["differences"][name.value]) for name in Name)
+        names = (f'<li><a href="#{name.value}">{_TITLE[name]}</a>: {count:,}</li>' for name, count in counts if count)
+        yield f"<ul>{''.join(names)}</ul>"
     yield from _sums(document["sums"])
     for name in Name:
         count = document["differences"][name.value]
@@ -234,8 +257,9 @@ def _compared(document: dict[str, Any], shown: dict[str, list[Difference]]) -> I
 
 
 def _notes(document: dict[str, Any]) -> Iterator[str]:
-    if document["inquired"]:
-        yield f"<p>{len(document['inquired'])} undecided here and decided there: inquired at once.</p>"
+    inquired = sum(map(len, document["inquired"].values()))
+    if inquired:
+        yield f"<p>{inquired} undecided here and decided there: inquired at once.</p>"
     if document["pending"]:
         yield f"<p>{document['pending']:,} lines have no settlement amount yet; it comes a day later.</p>"
     if document["unknownColumns"]:
@@ -248,7 +272,7 @@ def _sums(sums: list[dict[str, Any]]) -> Iterator[str]:
     yield '<div class="scroll"><table><thead><tr><th>Type</th><th>Currency</th><th class="number">Lines there</th>'
     yield '<th class="number">Amount there</th><th class="number">Records here</th>'
     yield '<th class="number">Amount here</th></tr></thead><tbody>'
-    for one in sums:
+    for one in sorted(sums, key=lambda one: (one["type"] not in ("PAYMENT", "REFUND"), one["type"], one["currency"])):
         compared = one["type"] in ("PAYMENT", "REFUND")
         unequal = " unequal" if compared and one["amountThere"] != one["amountHere"] else ""
         here = (f"{one['recordsHere']:,}", _grouped(int(one["amountHere"]), one["currency"])) if compared else ("", "")
@@ -262,7 +286,7 @@ def _sums(sums: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _section(name: Name, count: int, differences: list[Difference]) -> Iterator[str]:
-    yield f'<h2>{_TITLE[name]} <span class="soft">{name.value}, {count:,}</span></h2>'
+    yield f'<h2 id="{name.value}">{_TITLE[name]} <span class="soft">{name.value}, {count:,}</span></h2>'
     yield f'<p class="next">{NEXT_STEP[name]}</p>'
     if differences:
         yield '<div class="scroll"><table><thead><tr><th>Transaction</th><th>Line</th><th>Day</th>'

@@ -1,23 +1,103 @@
-"""The results of one file, as they lie in a folder."""
+"""Where report files come from and results go: a bucket, or a folder on a person's machine. Both are laid out alike.
 
-import json
-from collections.abc import Iterable
+inbox/<file name>                   what Alipay sent
+results/<file name>/                differences.csv, report.html, summary.json
+state/<day>/<delivery>-lines.csv.gz  which transactions of the day a file had
+state/<day>/<delivery>-known.json    which differences it had
+state/batches/<batch id>,<currency>/...  what the settlement reports of a batch say
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from autodebit.reconciliation.compare import Difference
-from autodebit.reconciliation.results import page, write_differences
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from autodebit import aws
+
+_CONFIG = Config(connect_timeout=2, read_timeout=30, retries={"total_max_attempts": 4, "mode": "standard"})
 
 
-def write_results(folder: Path, document: dict[str, Any], differences: Iterable[Difference]) -> None:
-    """Write `differences.csv`, `report.html` and, last, `summary.json`: whoever sees it sees the others too.
+class Store(Protocol):
+    """Files by key. Keys have slashes."""
 
-    `document` is the summary's. A refused file gets no `differences.csv`: nothing is concluded from it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    shown: dict[str, list[Difference]] = {}
-    if document["status"] != "REFUSED":
-        with (folder / "differences.csv").open("w", encoding="utf-8", newline="") as file:
-            shown = write_differences(file, differences)
-    (folder / "report.html").write_text(page(document, shown), encoding="utf-8")
-    (folder / "summary.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    def fetch(self, key: str, target: Path) -> bool:
+        """Bring a file to `target`; False if there is none of this key."""
+
+    def put(self, key: str, source: Path) -> None: ...
+
+    def keys(self, prefix: str) -> Iterator[str]: ...
+
+
+class Bucket:
+    """A bucket of S3."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws.session().create_client("s3", config=_CONFIG)
+
+    def fetch(self, key: str, target: Path) -> bool:
+        return self._fetch(key, target) is not None
+
+    def fetch_declared(self, key: str, target: Path) -> str | None:
+        """Bring a file to `target`. Its charset as it was stored; None if it is gone.
+
+        `Content-Type: text/csv; charset=gbk` declares GBK; a file that declares nothing is UTF-8.
+        """
+        answer = self._fetch(key, target)
+        if answer is None:
+            return None
+        charset = re.search(r"charset=\"?([\w-]+)", answer.get("ContentType", ""))
+        return charset[1].lower() if charset else "utf-8"
+
+    def _fetch(self, key: str, target: Path) -> Any:
+        try:
+            answer = self._client.get_object(Bucket=self._name, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return None
+        with target.open("wb") as file:
+            shutil.copyfileobj(answer["Body"], file, 1 << 20)
+        return answer
+
+    def put(self, key: str, source: Path) -> None:
+        with source.open("rb") as file:
+            self._client.put_object(Bucket=self._name, Key=key, Body=file)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+        for page in pages:
+            yield from (entry["Key"] for entry in page.get("Contents", []))
+
+
+class Folder:
+    """A folder on this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def fetch(self, key: str, target: Path) -> bool:
+        source = self._path / key
+        if not source.is_file():
+            return False
+        shutil.copyfile(source, target)
+        return True
+
+    def put(self, key: str, source: Path) -> None:
+        target = self._path / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for path in sorted(self._path.rglob("*")):
+            key = path.relative_to(self._path).as_posix()
+            if path.is_file() and key.startswith(prefix):
+                yield key

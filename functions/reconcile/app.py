@@ -1,0 +1,34 @@
+"""A report file has come, or a day has passed of which no file will come any more. Called by `reconciliation.asl.json`.
+
+The rules are in `autodebit.reconciliation`.
+"""
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autodebit.event_bus import EventBus
+from autodebit.payment.order_table import OrderTable
+from autodebit.reconciliation.inbox import Inbox
+from autodebit.reconciliation.records import Records
+from autodebit.reconciliation.store import Bucket
+from autodebit.telemetry import logger, metrics
+
+inbox = Inbox(
+    Bucket(os.environ["REPORTS_BUCKET"]),
+    Records(OrderTable()),
+    EventBus(os.environ["EVENT_BUS"]),
+    Path(tempfile.mkdtemp()),
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
+    """The payments and refunds to inquire: they are INIT here, and decided by the file."""
+    now = datetime.now(UTC)
+    if event["source"] == "aws.s3":
+        return inbox.receive(event["detail"]["object"]["key"], event["id"], now)
+    return inbox.end_of_days(now)
