@@ -160,6 +160,7 @@ def acknowledged(name: str, error: str) -> Replaced:
 # --- The defects -----------------------------------------------------------------------------------------------------
 
 TABLE = "payment.order_table:OrderTable"
+ROWS = "rows.settling:SettlingRows"
 INITIATOR = "payment.initiate:Initiator"
 MACHINE = "polling_machine:PollingMachine"
 
@@ -273,11 +274,11 @@ BUGS = [
     Bug("a look does not move overdueAt on", LOOK, writes(f"{TABLE}.note_inquiry", without("overdueAt"))),
     Bug("a settled order stays in the index", ALONE, writes(f"{TABLE}.settle", without("watchShard"))),
     Bug("polling is never started", ALONE, (answers(f"{MACHINE}.start", True),)),
-    Bug("the sweep finds nothing", ALONE, (answers(f"{TABLE}.overdue", ()),)),
+    Bug("the sweep finds nothing", ALONE, (answers(f"{ROWS}.overdue", ()),)),
     Bug(
         "the sweep leaves an ended execution alone",
         SWEEP,
-        (Replaced(f"{TABLE}.start_round", _watched_and_not_started),),
+        (Replaced(f"{ROWS}.start_round", _watched_and_not_started),),
     ),
     Bug(
         "an execution that has ended counts as one that polls",

@@ -5,46 +5,34 @@ deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
-from pynamodb.exceptions import DoesNotExist
-from pynamodb.expressions.condition import Condition, size
-from pynamodb.expressions.update import Action
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
-from autodebit.events import Acknowledgement, Told, shown_json
+from autodebit.events import Told, shown_json
 from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
 from autodebit.payment.fields import REFERENCE_LENGTH_MAX
 from autodebit.payment.order import Order, SettledOrder, Status, Witness
 from autodebit.payment.transitions import CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
-from autodebit.rows.attention import (
-    AttentionIndex,
-    AttentionItem,
-    acknowledge,
-    acknowledged_in,
-    demand,
-    told_no_more,
-    waiting,
-)
+from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
 from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written, change, create
+from autodebit.rows.settling import SettlingItem, SettlingRows
 from autodebit.rows.table import Timeouts, stored_instant, table_faults
 from autodebit.rows.told import tell, told_in
 from autodebit.rows.transaction import Change
-from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
-
-CONTRADICTIONS_MAX = 10
-"""Contradictions kept and told of one order; after the first a person has to look anyway."""
+from autodebit.rows.watch import WatchIndex, watch_shard
 
 
 class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
@@ -82,14 +70,13 @@ class OrdersByReference(GlobalSecondaryIndex["OrderItem"]):  # type: ignore[no-u
     createdAt = UnicodeAttribute(range_key=True)
 
 
-class OrderItem(AttentionItem, Model):
-    """The row, in Alipay's spelling. Instants are UTC texts of fixed width."""
+class OrderItem(SettlingItem, Model):
+    """The row, in Alipay's spelling."""
 
     class Meta(Timeouts):
         table_name = os.environ["ORDERS_TABLE"]
 
     paymentRequestId = UnicodeAttribute(hash_key=True)
-    status = UnicodeAttribute()
     currency = UnicodeAttribute()
     amountValue = UnicodeAttribute()
     referenceOrderId = UnicodeAttribute()
@@ -102,15 +89,6 @@ class OrderItem(AttentionItem, Model):
     identity = UnicodeAttribute()
     tokenDigest = UnicodeAttribute(null=True)
     payBodySha256 = UnicodeAttribute()
-    attempt = UnicodeAttribute()
-    attemptedAt = UnicodeAttribute()
-    neverSent = BooleanAttribute(null=True)
-
-    watchShard = UnicodeAttribute(null=True)
-    overdueAt = UnicodeAttribute(null=True)
-    pollingRound = NumberAttribute(default=0)
-    inquiries = NumberAttribute(default=0)
-    lastInquiry = UnicodeAttribute(null=True)
 
     cancelRequestedAt = UnicodeAttribute(null=True)
     cancelAttempt = UnicodeAttribute(null=True)
@@ -123,18 +101,10 @@ class OrderItem(AttentionItem, Model):
     crossed = UnicodeSetAttribute(null=True)
     unresolvedAt = UnicodeAttribute(null=True)
 
-    settledBy = UnicodeAttribute(null=True)
-    settledAt = UnicodeAttribute(null=True)
-    settledDay = UnicodeAttribute(null=True)
-    settleToken = UnicodeAttribute(null=True)
     paymentId = UnicodeAttribute(null=True)
-    resultCode = UnicodeAttribute(null=True)
-    resultMessage = UnicodeAttribute(null=True)
     paymentTime = UnicodeAttribute(null=True)
     refundable = NumberAttribute(null=True)
     refunded = NumberAttribute(null=True)
-
-    contradictions = UnicodeSetAttribute(null=True)
 
     watched = WatchedOrders()
     settled = SettledOrders()
@@ -142,8 +112,11 @@ class OrderItem(AttentionItem, Model):
     byReference = OrdersByReference()
 
 
-class OrderTable:
-    """The one class that reads and writes orders. Every method raises TableFault when the table does not answer."""
+class OrderTable(SettlingRows[Order]):
+    """The one class that reads and writes orders."""
+
+    def __init__(self) -> None:
+        super().__init__(OrderItem, "paymentRequestId", _order, OrderNotFound, CONTRADICTED)
 
     def create(self, order: Order) -> Written[Order]:
         """Store a new order, unless its paymentRequestId is taken; then answer with what stands there."""
@@ -174,14 +147,6 @@ class OrderTable:
             ours=lambda stored: stored.attempt == order.attempt,
         )
 
-    def get(self, payment_request_id: str) -> Order:
-        """The order as it is stored now (a consistent read). Raises OrderNotFound."""
-        try:
-            with table_faults():
-                return _order(OrderItem.get(payment_request_id, consistent_read=True))
-        except DoesNotExist:
-            raise OrderNotFound(payment_request_id) from None
-
     def of_reference(self, reference_order_id: str, most: int) -> list[Order]:
         """The orders of a reference as they are stored now, newest first, `most` at the most.
 
@@ -207,8 +172,8 @@ class OrderTable:
             (OrderItem.paymentTime, final.transaction_time),
             (OrderItem.refundable, int(order.amount.value) if final.status is Status.SUCCESS else None),
         ]
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.status.set(final.status.value),
                 OrderItem.settledBy.set(witness.value),
@@ -216,19 +181,18 @@ class OrderTable:
                 OrderItem.settledDay.set(settled_day(order.payment_request_id, at, final.transaction_time)),
                 OrderItem.settleToken.set(token),
                 *tell(OrderItem, Told(TOLD[final.status], at)),
-                OrderItem.watchShard.remove(),
-                OrderItem.overdueAt.remove(),
+                *self.unwatched,
                 *(attribute.set(value) for attribute, value in result if value is not None),
             ],
             _provided(order, final, witness),
-            won=lambda stored: stored.settle_token == token,
+            ours=lambda stored: stored.settle_token == token,
         )
 
     def note_never_sent(self, order: Order) -> Written[Order]:
         """Note that no byte of any pay left: nobody waits for this order until its request comes again."""
-        return self._change(
-            order,
-            [OrderItem.neverSent.set(True), OrderItem.watchShard.remove(), OrderItem.overdueAt.remove()],
+        return self.change(
+            order.key,
+            [OrderItem.neverSent.set(True), *self.unwatched],
             # This holds for a repetition too, whose first answer was lost. A cancel that is noted must be gone on with.
             (OrderItem.attempt == order.attempt) & OrderItem.cancelRequestedAt.does_not_exist(),
         )
@@ -237,8 +201,8 @@ class OrderTable:
         self, order: Order, attempt: str, at: datetime, payment_expiry_time: str, pay_body_sha256: str
     ) -> Written[Order]:
         """Start afresh with an order that never left, for the one attempt that is first."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.attempt.set(attempt),
                 OrderItem.attemptedAt.set(stored_instant(at)),
@@ -249,24 +213,24 @@ class OrderTable:
                 OrderItem.overdueAt.set(stored_instant(sending_overdue_at(at))),
             ],
             (OrderItem.attempt == order.attempt) & (OrderItem.neverSent == True),  # noqa: E712 (a condition, not a test)
-            won=lambda stored: stored.attempt == attempt,
+            ours=lambda stored: stored.attempt == attempt,
         )
 
     def take_over_sending(self, order: Order, attempt: str, at: datetime) -> Written[Order]:
         """Repeat the pay of an attempt that can no longer be running, for the one replay that is first."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [OrderItem.attempt.set(attempt), OrderItem.attemptedAt.set(stored_instant(at))],
             (OrderItem.attempt == order.attempt)
             & OrderItem.neverSent.does_not_exist()
             & OrderItem.cancelRequestedAt.does_not_exist(),
-            won=lambda stored: stored.attempt == attempt,
+            ours=lambda stored: stored.attempt == attempt,
         )
 
     def note_inquiry(self, order: Order, said: str, overdue_at: datetime) -> Written[Order]:
         """Note what one more inquiry heard, the order's `absences`, and by when somebody will have looked again."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.inquiries.set(order.inquiries + 1),
                 OrderItem.lastInquiry.set(said),
@@ -290,8 +254,8 @@ class OrderTable:
         will have gone on with it. A new round ends the execution that polls the order.
         """
         stale = stored_instant(at - timedelta(seconds=CANCEL_UNDER_WAY_S))
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.cancelRequestedAt.set(OrderItem.cancelRequestedAt | stored_instant(at)),
                 OrderItem.cancelAttempt.set(attempt),
@@ -302,13 +266,13 @@ class OrderTable:
             ],
             OrderItem.neverSent.does_not_exist()
             & (OrderItem.cancelAttemptedAt.does_not_exist() | (OrderItem.cancelAttemptedAt < stale)),
-            won=lambda stored: stored.cancel_attempt == attempt,
+            ours=lambda stored: stored.cancel_attempt == attempt,
         )
 
     def note_cancel_refused(self, order: Order, code: str, at: datetime) -> Written[Order]:
         """Take the note of a cancel away that Alipay refused, if this order's attempt is still the latest."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.cancelRequestedAt.remove(),
                 OrderItem.cancelAttemptedAt.remove(),
@@ -321,8 +285,8 @@ class OrderTable:
 
     def note_cancel_unanswered(self, order: Order, said: str) -> Written[Order]:
         """Note that the order's attempt has ended without an answer, and what was heard."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [OrderItem.cancelAttemptedAt.remove(), OrderItem.lastCancel.set(said)],
             OrderItem.cancelAttempt == order.cancel_attempt,
         )
@@ -339,98 +303,15 @@ class OrderTable:
 
     def note_unresolved(self, order: Order, at: datetime) -> Written[Order]:
         """Note and tell that the order passed its close time, or the end of its schedule, without a result; once."""
-        return self._change(
-            order,
+        return self.change(
+            order.key,
             [
                 OrderItem.unresolvedAt.set(stored_instant(at)),
                 *tell(OrderItem, Told(UNRESOLVED, at, shown_json(order.shown))),
                 *demand(OrderItem, order.payment_request_id, at),
-                *demand(OrderItem, order.payment_request_id, at),
             ],
             OrderItem.unresolvedAt.does_not_exist(),
         )
-
-    def note_watched(self, overdue: Overdue, overdue_at: datetime) -> Written[Order]:
-        """Note that an execution polls the order, which will have looked at it by `overdue_at`."""
-        return self._change(
-            overdue.key,
-            [OrderItem.overdueAt.set(stored_instant(overdue_at))],
-            OrderItem.overdueAt == overdue.overdue_at,  # nobody has looked since the index was read
-        )
-
-    def start_round(self, overdue: Overdue, overdue_at: datetime) -> Written[Order]:
-        """Start the next polling round, once."""
-        return self._change(
-            overdue.key,
-            [
-                OrderItem.pollingRound.set(overdue.polling_round + 1),
-                OrderItem.overdueAt.set(stored_instant(overdue_at)),
-            ],
-            OrderItem.overdueAt == overdue.overdue_at,
-        )
-
-    def start_next_round(self, order: Order, overdue_at: datetime) -> Written[Order]:
-        """Start the next polling round of an order that nobody looks at any more, once."""
-        if order.overdue_at is None:
-            raise ValueError("nobody waits for this order")
-        overdue = Overdue(order.payment_request_id, order.polling_round, stored_instant(order.overdue_at))
-        return self.start_round(overdue, overdue_at)
-
-    def note_contradiction(self, order: Order, said: str, at: datetime) -> Written[Order]:
-        """Keep and tell what an authentic message said against the order, whatever its status.
-
-        A repetition adds nothing and tells nothing, and so does one more than CONTRADICTIONS_MAX.
-        """
-        payment_request_id = order.payment_request_id
-        while True:
-            few = size(OrderItem.contradictions) < CONTRADICTIONS_MAX  # type: ignore[no-untyped-call]
-            written = change(
-                OrderItem(payment_request_id),
-                # The status, since the event shows the order as it was when it was contradicted.
-                (OrderItem.status == order.status.value)
-                & ~OrderItem.contradictions.contains(said)
-                & (OrderItem.contradictions.does_not_exist() | few),
-                [
-                    OrderItem.contradictions.add({said}),
-                    *tell(OrderItem, Told(CONTRADICTED, at, shown_json({**order.shown, "contradiction": said}))),
-                    *demand(OrderItem, payment_request_id, at),
-                ],
-                read=_order,
-                stored=lambda: self.get(payment_request_id),
-            )
-            if written.won or written.row.status is order.status:
-                return written
-            order = written.row  # settled meanwhile; that happens once
-
-    def acknowledge(self, order: Order, by: str, why: str, at: datetime) -> Written[Order]:
-        """Take an order off the list of what waits for a person, who has seen all that is told of `order`.
-
-        Not won if more was told meanwhile: that has to be seen first. Who, when and why stays with the row.
-        """
-        entry = Acknowledgement(len(order.told), by, datetime.fromisoformat(stored_instant(at)), why)
-        return change(
-            OrderItem(order.payment_request_id),
-            told_no_more(OrderItem, entry.told) & (OrderItem.attentionShard.exists()),
-            acknowledge(OrderItem, entry),
-            read=_order,
-            stored=lambda: self.get(order.payment_request_id),
-            ours=lambda stored: entry in stored.acknowledged,
-        )
-
-    def waiting_for_a_person(self) -> Iterator[str]:
-        """The paymentRequestIds of the orders that a person may have to look at.
-
-        Those that have found a result since they were unresolved are among them: `transitions.awaits_a_person` tells.
-        """
-        return waiting(OrderItem.attention, "paymentRequestId")
-
-    def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
-        """Orders whose `overdueAt` has passed, shard by shard, the longest overdue first."""
-        return watch.overdue(OrderItem.watched, "paymentRequestId", now, shards)
-
-    def init_since(self, before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)) -> int:
-        """How many orders were attempted from `since` on, before `before`, and are INIT still; `most` at the most."""
-        return watch.init_since(OrderItem.watched, before, most, since)
 
     def init_orders(self) -> int:
         """How many orders are INIT and may have reached Alipay."""
@@ -451,25 +332,6 @@ class OrderTable:
         with table_faults():
             for item in OrderItem.batch_get(payment_request_ids, consistent_read=True):
                 yield _order(item)
-
-    def _change(
-        self,
-        order: Order | str,
-        actions: list[Action],
-        condition: Condition | None = None,
-        won: Callable[[Order], bool] = lambda stored: False,
-    ) -> Written[Order]:
-        """One conditional write on an order that is INIT."""
-        payment_request_id = order if isinstance(order, str) else order.payment_request_id
-        leaves = OrderItem.status == Status.INIT.value
-        return change(
-            OrderItem(payment_request_id),
-            leaves & condition if condition is not None else leaves,
-            actions,
-            read=_order,
-            stored=lambda: self.get(payment_request_id),
-            ours=won,
-        )
 
 
 def reserve(payment_request_id: str, amount: Amount) -> Change:
@@ -508,10 +370,6 @@ def observe(order: Order, amount: Amount) -> Change:
         (OrderItem.status == Status.SUCCESS.value) & (OrderItem.refundable == left),
         [OrderItem.refundable.add(-min(left, value)), OrderItem.refunded.add(value)],
     )
-
-
-def _on_paid(payment_request_id: str, action: Action) -> Change:
-    return Change(OrderItem(payment_request_id), OrderItem.status == Status.SUCCESS.value, [action])
 
 
 def order_in(image: dict[str, Any]) -> Order:

@@ -43,7 +43,7 @@ class Inquirer:
         refund = settle(self._table, refund, reading, Witness.INQUIRY, now)
         if not isinstance(reading, Final):
             late_from = overdue_at(now, wait_s) if wait_s is not None else NEVER
-            refund = self._table.note_inquiry(refund, inquiry, reading.said, late_from).row
+            refund = self._table.note_inquiry(refund, reading.said, late_from).row
         if refund.is_init:
             logger.info("refund still INIT", inquiry=inquiry, waitSeconds=wait_s)
             if wait_s is None:

@@ -152,6 +152,40 @@ class RefundTable(SettlingRows[Refund]):
         stored = self.get(refund.refund_request_id)
         return Written(stored, won=stored.settle_token == token)
 
+    def note_never_sent(self, refund: Refund) -> Written[Refund]:
+        """Note that no byte of any call left: nobody waits for this refund until its request comes again."""
+        return self.change(
+            refund.key,
+            [RefundItem.neverSent.set(True), *self.unwatched],
+            RefundItem.attempt == refund.attempt,  # holds for a repetition too, whose first answer was lost
+        )
+
+    def take_over(self, refund: Refund, attempt: str, at: datetime, overdue_at: datetime) -> Written[Refund]:
+        """Send what never left, or repeat what a dead attempt may have sent; for the one who is first."""
+        return self.change(
+            refund.key,
+            [
+                RefundItem.attempt.set(attempt),
+                RefundItem.attemptedAt.set(stored_instant(at)),
+                RefundItem.neverSent.remove(),
+                *self.watched_from(refund.key, overdue_at),
+            ],
+            RefundItem.attempt == refund.attempt,
+            ours=lambda stored: stored.attempt == attempt,
+        )
+
+    def note_inquiry(self, refund: Refund, said: str, overdue_at: datetime) -> Written[Refund]:
+        """Note what one more inquiry heard, and by when somebody will have looked again."""
+        return self.change(
+            refund.key,
+            [
+                RefundItem.inquiries.set(refund.inquiries + 1),
+                RefundItem.lastInquiry.set(said),
+                RefundItem.overdueAt.set(stored_instant(overdue_at)),
+            ],
+            RefundItem.watchShard.exists(),
+        )
+
     def note_unresolved(self, refund: Refund, at: datetime) -> Written[Refund]:
         """Tell, once, that the schedule ended without a result."""
         told = Told(UNRESOLVED, at, shown_json(refund.shown))

@@ -4,7 +4,7 @@ Who may be sending, who looks when, what was heard against it. Every write holds
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
@@ -23,7 +23,7 @@ from autodebit.rows.watch import WATCH_SHARDS, Overdue, watch_shard
 INIT = "INIT"
 
 CONTRADICTIONS_MAX = 10
-"""Contradictions that a row keeps: each is told with the row as it was then."""
+"""Contradictions that a row keeps, each told with the row as it was then; after the first a person looks anyway."""
 
 
 class SettlingItem(AttentionItem):
@@ -57,8 +57,6 @@ class SettlingRow(Protocol):
     def key(self) -> str: ...
     @property
     def status(self) -> str: ...
-    @property
-    def attempt(self) -> str: ...
     @property
     def polling_round(self) -> int: ...
     @property
@@ -99,40 +97,6 @@ class SettlingRows[Row: SettlingRow]:
                 return self._read(self._model.get(key, consistent_read=True))
         except DoesNotExist:
             raise self._missing(key) from None
-
-    def note_never_sent(self, row: Row) -> Written[Row]:
-        """Note that no byte of any call left: nobody waits for this row until its request comes again."""
-        return self.change(
-            row.key,
-            [self._model.neverSent.set(True), *self.unwatched],
-            self._model.attempt == row.attempt,  # holds for a repetition too, whose first answer was lost
-        )
-
-    def take_over(self, row: Row, attempt: str, at: datetime, overdue_at: datetime) -> Written[Row]:
-        """Send what never left, or repeat what a dead attempt may have sent; for the one who is first."""
-        return self.change(
-            row.key,
-            [
-                self._model.attempt.set(attempt),
-                self._model.attemptedAt.set(stored_instant(at)),
-                self._model.neverSent.remove(),
-                *self.watched_from(row.key, overdue_at),
-            ],
-            self._model.attempt == row.attempt,
-            ours=lambda stored: stored.attempt == attempt,
-        )
-
-    def note_inquiry(self, row: Row, inquiry: int, said: str, overdue_at: datetime) -> Written[Row]:
-        """Note what the row's `inquiry`th inquiry heard, and by when somebody will have looked again."""
-        return self.change(
-            row.key,
-            [
-                self._model.inquiries.set(inquiry),
-                self._model.lastInquiry.set(said),
-                self._model.overdueAt.set(stored_instant(overdue_at)),
-            ],
-            self._model.watchShard.exists(),
-        )
 
     def note_watched(self, overdue: Overdue, overdue_at: datetime) -> Written[Row]:
         """Note that an execution polls the row, which will have looked at it by `overdue_at`."""
@@ -202,16 +166,16 @@ class SettlingRows[Row: SettlingRow]:
         )
 
     def waiting_for_a_person(self) -> Iterator[str]:
-        """The keys of the rows that a person has to look at."""
+        """The keys of the rows that a person may have to look at; of their kind of row its transitions tell."""
         return waiting(self._model.attention, self._key)
 
     def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
         """Rows whose `overdueAt` has passed, shard by shard, the longest overdue first."""
         return watch.overdue(self._model.watched, self._key, now, shards)
 
-    def init_since(self, before: datetime, most: int) -> int:
-        """How many rows were attempted before `before` and are INIT still; `most` at the most."""
-        return watch.init_since(self._model.watched, before, most)
+    def init_since(self, before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)) -> int:
+        """How many rows were attempted from `since` on, before `before`, and are INIT still; `most` at the most."""
+        return watch.init_since(self._model.watched, before, most, since)
 
     @property
     def unwatched(self) -> list[Action]:
