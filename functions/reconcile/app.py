@@ -12,13 +12,14 @@ from typing import Any
 from autodebit.event_bus import EventBus
 from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.inbox import Inbox
-from autodebit.reconciliation.records import Records
 from autodebit.reconciliation.store import Bucket
+from autodebit.refund.refund_table import RefundTable
 from autodebit.telemetry import logger, metrics
 
 inbox = Inbox(
     Bucket(os.environ["REPORTS_BUCKET"]),
-    Records(OrderTable()),
+    OrderTable(),
+    RefundTable(),
     EventBus(os.environ["EVENT_BUS"]),
     Path(tempfile.mkdtemp()),
 )

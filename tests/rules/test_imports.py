@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *EDGE,
         *("aws", "event_bus", "events", "rows.days"),
         "reconciliation",
-        *("payment.order", "payment.order_table", "refund.refund", "refund.refund_table"),
+        *("alipay.amount", "payment.order", "payment.order_table"),
+        *("refund.adopt", "refund.refund", "refund.refund_table"),
     ),
     # Events out: what is told of a row knows no kind of row
     "events": ("instants",),
@@ -61,7 +62,15 @@ NOT_PURE = {
     *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.crossing", "payment.initiate"),
     *("payment.inquire", "payment.order_table", "payment.receive"),
     *("rows.told", "rows.transaction", "rows.watch"),
-    *("refund.answers", "refund.initiate", "refund.inquire", "refund.observe", "refund.receive", "refund.refund_table"),
+    *(
+        "refund.adopt",
+        "refund.answers",
+        "refund.initiate",
+        "refund.inquire",
+        "refund.observe",
+        "refund.receive",
+        "refund.refund_table",
+    ),
     *("reconciliation.books", "reconciliation.inbox", "reconciliation.partitions", "reconciliation.reconcile"),
     *("reconciliation.records", "reconciliation.store", "reconciliation.workbook"),
 }

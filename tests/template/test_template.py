@@ -15,6 +15,13 @@ from autodebit.payment.order_table import (
     WatchedOrders,
 )
 from autodebit.polling import parse_schedule
+from autodebit.refund.refund_table import (
+    RefundItem,
+    RefundsForAPerson,
+    RefundsOfPayment,
+    SettledRefunds,
+    WatchedRefunds,
+)
 
 from tests.kit import ROOT
 from tests.kit.template import (
@@ -117,7 +124,7 @@ def puts_into(table: str) -> set[str]:
 def test_only_who_makes_rows_puts_items_and_nobody_deletes_them() -> None:
     everything = {role: actions(role) for role in ROLES}
     assert puts_into("OrderTable") == {"InitiatePayRole"}
-    assert puts_into("RefundTable") == {"RefundRole"}
+    assert puts_into("RefundTable") == {"RefundRole", "ReconcileRole"}, "a report shows refunds made in the portal"
     # Who stores a token stores the way from the token to its agreement, too.
     storing = {"NotifyAuthorizationRole", "ApplyTokenRole", "RefreshTokensRole"}
     assert puts_into("AgreementTable") == {"LinkWalletRole", *storing}
@@ -174,9 +181,9 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
         lists or reconciles or function.startswith("Sweep") or function == "RefreshTokensFunction"
     )
     publishes = "publish" in source
-    assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes or reconciles)
+    assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes)
     # A refused condition is followed by a read.
-    assert ("dynamodb:GetItem" in allowed) is not (function == "ListPaymentsFunction" or publishes or reconciles)
+    assert ("dynamodb:GetItem" in allowed) is not (function == "ListPaymentsFunction" or publishes)
     assert ("dynamodb:BatchGetItem" in allowed) is (lists or reconciles)
     for action in ("dynamodb:GetRecords", "sqs:SendMessage"):
         assert (action in allowed) is publishes
@@ -298,6 +305,16 @@ WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
                 (OrdersByReference, ["referenceOrderId", "createdAt"]),
             ],
         ),
+        (
+            "RefundTable",
+            RefundItem,
+            [
+                (WatchedRefunds, WATCHED),
+                (SettledRefunds, ["settledDay", "settledAt"]),
+                (RefundsForAPerson, ["attentionShard", "attentionSince"]),
+                (RefundsOfPayment, ["paymentRequestId", "createdAt"]),
+            ],
+        ),
         ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
     ],
 )
@@ -331,7 +348,11 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
         "GetRefundRole": {"Sub": "${RefundTable.Arn}/index/byPayment"},
         "SweepRefundsRole": {"Sub": "${RefundTable.Arn}/index/watched"},
-        "ReconcileRole": {"Sub": "${OrderTable.Arn}/index/settled"},
+        "ReconcileRole": [
+            {"Sub": "${OrderTable.Arn}/index/settled"},
+            {"Sub": "${RefundTable.Arn}/index/settled"},
+            {"Sub": "${RefundTable.Arn}/index/byPayment"},
+        ],
     }
 
 

@@ -5,7 +5,7 @@ deleted. `watchShard` and `overdueAt` make a sparse index of the orders that are
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -326,12 +326,6 @@ class OrderTable(SettlingRows[Order]):
                 amount=Amount(item.currency, item.amountValue),
                 payment_id=item.paymentId,
             )
-
-    def get_many(self, payment_request_ids: Iterable[str]) -> Iterator[Order]:
-        """Those of these orders that there are, in no order (consistent reads, a hundred a call)."""
-        with table_faults():
-            for item in OrderItem.batch_get(payment_request_ids, consistent_read=True):
-                yield _order(item)
 
 
 def reserve(payment_request_id: str, amount: Amount) -> Change:

@@ -2,14 +2,19 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from autodebit import telemetry
+from autodebit.alipay.amount import Amount
 from autodebit.errors import EventFault
 from autodebit.event_bus import EventBus
 from autodebit.events import Event, event
+from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.reconcile import Document, Reconciler, late_day
 from autodebit.reconciliation.records import Records
 from autodebit.reconciliation.store import Bucket
+from autodebit.refund.adopt import Seen, adopt
+from autodebit.refund.refund_table import RefundTable
 from autodebit.telemetry import logger
 
 INBOX = "inbox/"
@@ -21,12 +26,13 @@ ToInquire = dict[str, list[str]]
 class Inbox:
     """`scratch` is a folder for what does not fit into memory."""
 
-    def __init__(self, bucket: Bucket, records: Records, bus: EventBus, scratch: Path) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
+    def __init__(self, bucket: Bucket, orders: OrderTable, refunds: RefundTable, bus: EventBus, scratch: Path) -> None:
+        self._orders = orders
+        self._refunds = refunds
         self._bucket = bucket
         self._bus = bus
         self._scratch = scratch
-        self._reconciler = Reconciler(bucket, records, scratch)
+        self._reconciler = Reconciler(bucket, Records(orders, refunds), scratch)
 
     def receive(self, key: str, delivery: str, now: datetime) -> ToInquire:
         """Reconcile the file of this key under `inbox/`. Raises TableFault and EventFault; the machine tries again.
@@ -45,6 +51,8 @@ class Inbox:
         if document is None:
             logger.info("file is known")
             return _NOTHING
+        for refund in document.get("observed", ()):
+            self._adopt(refund, now)
         return self._tell(document)
 
     def end_of_days(self, now: datetime) -> ToInquire:
@@ -54,6 +62,16 @@ class Inbox:
             logger.info("no files are fetched, so none is missing")
             return _NOTHING
         return self._tell(document)
+
+    def _adopt(self, refund: dict[str, Any], now: datetime) -> None:
+        """Book a refund that somebody made in the portal, if its payment is paid here and its amount can be."""
+        amount = Amount(refund["refundAmount"]["currency"], refund["refundAmount"]["value"])
+        payment_request_id, refund_request_id = refund["paymentRequestId"], refund["refundRequestId"]
+        for order in self._orders.get_many([payment_request_id] if payment_request_id else []):
+            paid = order.refundable is not None and order.amount.currency == amount.currency
+            if paid and int(amount.value) > 0:
+                seen = Seen(refund_request_id, refund["refundId"], amount)
+                adopt(self._orders, self._refunds, payment_request_id, seen, now)
 
     def _tell(self, document: Document) -> ToInquire:
         [refusal] = self._bus.put([_finished(document)])

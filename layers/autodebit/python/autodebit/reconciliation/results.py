@@ -78,6 +78,8 @@ class Summary:
     payments_to_inquire: tuple[str, ...] = ()
     refunds_to_inquire: tuple[str, ...] = ()
     """INIT here and decided there."""
+    observed: tuple[Difference, ...] = ()
+    """Refunds that nobody asked for here, of payments that are known here."""
     refusal: Refusal | None = None
 
 
@@ -124,6 +126,15 @@ def summary_document(summary: Summary) -> dict[str, Any]:
             "payments": list(summary.payments_to_inquire[:INQUIRED_MAX]),
             "refunds": list(summary.refunds_to_inquire[:INQUIRED_MAX]),
         },
+        "observed": [
+            {
+                "refundRequestId": one.request_id,
+                "paymentRequestId": one.payment_request_id,
+                "refundId": one.transaction_id,
+                "refundAmount": {"currency": one.currency_there, "value": str(-(one.amount_there or 0))},
+            }
+            for one in summary.observed
+        ],
     }
 
 

@@ -1,14 +1,12 @@
-"""Observe refunds that nobody asked for here: made in the merchant portal, seen in an inquiry or a report.
+"""Observe refunds that nobody asked for here: made in the merchant portal, seen in an inquiry.
 
 They count against what is left of the payment. https://docs.antom.com/ac/ams/paymentri_online
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.amount import Amount
@@ -19,21 +17,10 @@ from autodebit.errors import GatewayError
 from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order
 from autodebit.payment.order_table import OrderTable
-from autodebit.refund.refund import Refund, Status, Witness
+from autodebit.refund.adopt import Seen, adopt
 from autodebit.refund.refund_table import RefundTable
-from autodebit.telemetry import logger
 
 _DIGITS = re.compile(r"[1-9][0-9]{0,15}")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A refund that Alipay knows; `refund_request_id` is of whoever asked for it."""
-
-    refund_request_id: str
-    refund_id: str | None
-    amount: Amount
-    refund_time: str | None = None
 
 
 class Observer:
@@ -58,37 +45,7 @@ class Observer:
             return
         for seen in refunds_in(answer):
             if seen.amount.currency == order.amount.currency:
-                self.adopt(order.payment_request_id, seen, now)
-
-    def adopt(self, payment_request_id: str, seen: Seen, now: datetime) -> Refund:
-        """The refund as it is booked; one that is known here already changes nothing.
-
-        Raises OrderNotFound and TableFault.
-        """
-        while True:
-            order = self._orders.get(payment_request_id)
-            observed = Refund(
-                refund_request_id=seen.refund_request_id,
-                payment_request_id=payment_request_id,
-                status=Status.SUCCESS,
-                amount=seen.amount,
-                created_at=now,
-                observed=True,
-                body="",
-                attempt=uuid4().hex,
-                attempted_at=now,
-                settled_by=Witness.INQUIRY,
-                settled_at=now,
-                refund_id=seen.refund_id,
-                refund_time=seen.refund_time,
-            )
-            stored = self._refunds.observe(observed, order)
-            if stored is None:  # the order has changed since it was read
-                continue
-            if stored.attempt == observed.attempt:
-                telemetry.count("RefundObserved")
-                logger.warning("refund observed", **stored.log_keys)
-            return stored
+                adopt(self._orders, self._refunds, order.payment_request_id, seen, now)
 
 
 def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:

@@ -124,6 +124,17 @@ class Refund:
         return done != says_done or (done and both_known and self.refund_id != final.transaction_id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledRefund:
+    """What the index of days holds of a refund that has its result."""
+
+    refund_request_id: str
+    payment_request_id: str
+    refund_id: str | None
+    status: Status
+    amount: Amount
+
+
 def refund_document(refund: Refund) -> dict[str, Any]:
     """The refund as the API shows it; what is not known yet is left out."""
     document = {

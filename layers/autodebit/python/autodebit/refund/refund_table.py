@@ -5,6 +5,7 @@ in one, too. The row is the idempotency record, and is never deleted.
 """
 
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -20,10 +21,10 @@ from autodebit.events import Told, shown_json
 from autodebit.payment.order import Order
 from autodebit.payment.order_table import give_back, note_refunded, observe, reserve
 from autodebit.polling import sending_overdue_at
-from autodebit.refund.refund import Refund, Status, Witness
+from autodebit.refund.refund import Refund, SettledRefund, Status, Witness
 from autodebit.refund.transitions import CONTRADICTED, OBSERVED, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
-from autodebit.rows.days import settled_day
+from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written
 from autodebit.rows.settling import SettlingItem, SettlingRows
 from autodebit.rows.table import Timeouts, stored_instant, table_faults
@@ -59,6 +60,14 @@ class RefundsForAPerson(AttentionIndex["RefundItem"]):  # type: ignore[no-untype
         projection = KeysOnlyProjection()
 
 
+class SettledRefunds(DayIndex["RefundItem"]):  # type: ignore[no-untyped-call]
+    """Refunds that have their result, by its day: what reconciliation needs of them."""
+
+    class Meta:
+        index_name = "settled"
+        projection = IncludeProjection(["status", "currency", "amountValue", "refundId", "paymentRequestId"])
+
+
 class RefundItem(SettlingItem, Model):
     """The row, in Alipay's spelling."""
 
@@ -80,6 +89,7 @@ class RefundItem(SettlingItem, Model):
     watched = WatchedRefunds()
     by_payment = RefundsOfPayment()
     attention = RefundsForAPerson()
+    settled = SettledRefunds()
 
 
 class RefundTable(SettlingRows[Refund]):
@@ -205,6 +215,17 @@ class RefundTable(SettlingRows[Refund]):
             keys = [item.refundRequestId for item in RefundItem.by_payment.query(payment_request_id)]
             found = [_refund(item) for item in RefundItem.batch_get(keys, consistent_read=True)] if keys else []
         return sorted(found, key=lambda refund: (refund.created_at, refund.key))
+
+    def settled_on(self, day: str) -> Iterator[SettledRefund]:
+        """The refunds whose result is of this day (`2026-11-22`, UTC+8), as the index has them: eventually."""
+        for item in settled_on(RefundItem.settled, day):
+            yield SettledRefund(
+                refund_request_id=item.refundRequestId,
+                payment_request_id=item.paymentRequestId,
+                refund_id=item.refundId,
+                status=Status(item.status),
+                amount=Amount(item.currency, item.amountValue),
+            )
 
 
 def _item(refund: Refund) -> RefundItem:

@@ -90,6 +90,12 @@ class SettlingRows[Row: SettlingRow]:
         self._missing = missing
         self._contradicted = contradicted
 
+    def get_many(self, keys: Iterable[str]) -> Iterator[Row]:
+        """Those of these rows that there are, in no order (consistent reads, a hundred a call)."""
+        with table_faults():
+            for item in self._model.batch_get(keys, consistent_read=True):
+                yield self._read(item)
+
     def get(self, key: str) -> Row:
         """The row as it is stored now (a consistent read). Raises what `missing` makes."""
         try:
