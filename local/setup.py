@@ -25,6 +25,7 @@ REQUIREMENTS = {
     "emulator": ["local/emulator/requirements.txt"],
     "lambda": ["local/emulator/lambda-requirements.txt"],
     "alipay": ["local/alipay/requirements.txt"],
+    "console": ["local/console/requirements.txt"],
     "dev": [
         "local/environments/dev.txt",
         "layers/dependencies/requirements.txt",

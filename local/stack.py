@@ -119,6 +119,7 @@ def up(choices: Choices) -> dict[str, Any]:
         build(run)
         _say("sam deploy")
         outputs = deploy(choices, choices.gateway_url or alipay_url or "", secret_arn)
+        console_url = _start_console(run, choices, alipay_url or "")
     except BaseException:
         down(choices.directory)
         raise
@@ -128,6 +129,7 @@ def up(choices: Choices) -> dict[str, Any]:
         "awsEndpointUrl": choices.endpoint,
         "region": REGION,
         "stackName": STACK_NAME,
+        "consoleUrl": console_url,
         "credentials": str(credentials),
         "credentialsSecret": secret_arn,
     }
@@ -254,6 +256,14 @@ def _start_alipay(run: Path, choices: Choices) -> tuple[str, Path]:
     _start("alipay", [*command, "--notify-scale", choices.notify_scale], dict(os.environ), run)
     _wait_for(f"http://127.0.0.1:{port}/_sim/health", "alipay", run)
     return f"http://127.0.0.1:{port}", secret
+
+
+def _start_console(run: Path, choices: Choices, alipay_url: str) -> str:
+    port = free_port()
+    command = [VENVS / "console/bin/python", "-m", "local.console.server", "--port", port]
+    _start("console", [*command, "--api-url", choices.api_url, "--alipay-url", alipay_url], dict(os.environ), run)
+    _wait_for(f"http://127.0.0.1:{port}/settings", "console", run)
+    return f"http://127.0.0.1:{port}/"
 
 
 def _store_secret(choices: Choices, credentials: Path) -> str:
@@ -400,6 +410,8 @@ The stack is up: .local/stack.json says where. Pay with
     "settlementStrategy": {{"settlementCurrency": "USD"}}}}'
 
   curl {apiUrl}/payments/first-1
+
+Link a wallet on the page {consoleUrl}
 
 {token_note}`make logs` shows what the functions logged; .local/run/*.log is the rest. `make down` stops it.
 """

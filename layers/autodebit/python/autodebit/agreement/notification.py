@@ -20,8 +20,8 @@ class Kind(StrEnum):
     """What is notified: a code to be exchanged, a token, or the end of a token."""
 
     AUTHCODE_CREATED = "AUTHCODE_CREATED"
-    TOKEN_CREATED = "TOKEN_CREATED"  # noqa: S105 - a type of notification, no token
-    TOKEN_CANCELED = "TOKEN_CANCELED"  # noqa: S105
+    TOKEN_CREATED = "TOKEN_CREATED"  # noqa: S105  # nosec B105 (a type of notification, no token)
+    TOKEN_CANCELED = "TOKEN_CANCELED"  # noqa: S105  # nosec B105
 
 
 @dataclass(frozen=True, slots=True)

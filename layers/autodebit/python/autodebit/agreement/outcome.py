@@ -8,14 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from autodebit.agreement.agreement import QrCode
-from autodebit.alipay.reading import Undecided, result_of
+from autodebit.alipay.reading import DEAD_TOKEN, Undecided, result_of
 from autodebit.alipay.strict_json import text_at
 
 TOKEN_MAX = 128
 """Characters of an authCode, an access token or a refresh token."""
-
-DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105 - a result code, no token
-"""The token is expired, revoked or unknown. https://docs.antom.com/ac/ams/authrevocation"""
 
 
 @dataclass(frozen=True, slots=True)

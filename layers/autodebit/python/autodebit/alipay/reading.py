@@ -15,6 +15,10 @@ TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
 """With U: turned away for the load, the same call may come again after a pause."""
 
 
+DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105  # nosec B105 (a result code, no token)
+"""The code of a token that is expired, revoked or unknown. https://docs.antom.com/ac/ams/authrevocation"""
+
+
 @dataclass(frozen=True, slots=True)
 class Final[Status: StrEnum]:
     """It has its result. `transaction_id` is Alipay's own id of it, `transaction_time` says when money moved."""

@@ -18,7 +18,7 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.masking import without_token
-from autodebit.alipay.reading import Reading, result_of
+from autodebit.alipay.reading import DEAD_TOKEN, Reading, result_of
 from autodebit.errors import (
     AgreementNotLinked,
     NotSent,
@@ -43,9 +43,6 @@ from autodebit.telemetry import logger
 if TYPE_CHECKING:
     from autodebit.agreement.agreement import Debit
     from autodebit.agreement.debit import Debits
-
-DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105 - a result code, no token
-"""The agreement is over. https://docs.antom.com/ac/ams/payment_agreement"""
 
 BUDGET_S = 25.0
 """For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
