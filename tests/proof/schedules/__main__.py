@@ -73,7 +73,7 @@ def replay(text: str) -> int:
     """Show what the handlers do along a schedule, and what broke."""
     bounds, schedule = read(text)
     try:
-        for decision, state in execute(shipped(), bounds, schedule):
+        for decision, state in execute(shipped(bounds.closes), bounds, schedule):
             print(f"{state.clock:>6} s  {decision:<24} {state.row or ''}")
     except Violation as violation:
         print(f"broken: {violation}")
@@ -90,13 +90,13 @@ def exhaust_one(text: str) -> int:
 
 
 @cache
-def shipped() -> Product:
+def shipped(closes: bool = False) -> Product:
     """The product as it is, once in each process."""
-    return Product()
+    return Product(closes=closes)
 
 
 def _exhaust(bounds: Bounds) -> Search:
-    return exhaust(shipped(), bounds)
+    return exhaust(shipped(bounds.closes), bounds)
 
 
 def _exhausted(searches: dict[Future[Search], Bounds]) -> list[Claim]:
@@ -125,8 +125,11 @@ def _figure(searches: list[Search]) -> str:
 
 def _words(bounds: Bounds) -> str:
     """As `2 initiate, 2 notify, 2 faults (crashes and lost answers)`."""
-    counts = ", ".join(f"{count} {name}" for name, count in bounds._asdict().items() if count > 0 and name != "plain")
-    return f"{counts} (crashes and lost answers)" if bounds.plain else counts
+    counts = ", ".join(
+        f"{count} {name}" for name, count in bounds._asdict().items() if count > 0 and name not in ("plain", "closes")
+    )
+    notes = ["crashes and lost answers"] * bounds.plain + ["closing"] * bounds.closes
+    return f"{counts} ({', '.join(notes)})" if notes else counts
 
 
 def _seeds(seed: int, number: int) -> range:

@@ -27,7 +27,7 @@ ID = "ord-1"
 PAYMENT_ID = "20261122194010800100188820200000001"
 OTHER_PAYMENT_ID = "20261122194010800100188820200000002"
 NOTIFY_PATH = "/v1/notifications/payment"
-PAY, INQUIRY = "/ams/api/v1/payments/pay", "/ams/api/v1/payments/inquiryPayment"
+PAY, INQUIRY, CANCEL = (f"/ams/api/v1/payments/{name}" for name in ("pay", "inquiryPayment", "cancel"))
 
 REQUEST = {
     "paymentRequestId": ID,
@@ -46,6 +46,7 @@ RESULTS = {
     "U": ("U", "PAYMENT_IN_PROCESS"),
     "refused": ("F", "PROCESS_FAIL"),
     "closed": ("F", "ORDER_IS_CLOSED"),
+    "C": ("F", "ORDER_IS_CANCELED"),
 }
 """What a pay may be answered. `refused` speaks of this one call; the payment may have its result from another."""
 
@@ -78,9 +79,19 @@ def inquiry_answer(payment: str | None, *, other: bool = False, forged: bool = F
     """The answer to an inquiry while Alipay's ledger says `payment`: S, F, U or nothing."""
     if payment is None:
         return _answer(INQUIRY, _result("F", "ORDER_NOT_EXIST"), forged)
-    status = {"S": "SUCCESS", "F": "FAIL", "U": "PROCESSING"}[payment]
+    status = {"S": "SUCCESS", "F": "FAIL", "U": "PROCESSING", "C": "CANCELLED"}[payment]
     told = {"paymentStatus": status, "paymentResultCode": RESULTS[payment][1], "paymentResultMessage": "message"}
     return _answer(INQUIRY, _result("S", "SUCCESS") | told | _payment(other), forged)
+
+
+@functools.cache
+def cancel_answer(what: str, *, forged: bool = False) -> str:
+    """The answer to a cancel: S, F with a code, or U."""
+    if what == "S":
+        return _answer(CANCEL, _result("S", "SUCCESS") | {"paymentRequestId": ID, "paymentId": PAYMENT_ID}, forged)
+    if what == "U":
+        return _answer(CANCEL, _result("U", "UNKNOWN_EXCEPTION"), forged)
+    return _answer(CANCEL, _result("F", what), forged)
 
 
 @functools.cache
@@ -104,6 +115,9 @@ def notification(payment: str, *, other: bool = False, forged: bool = False) -> 
 
 STAGE = {"publicBaseUrl": "https://shop.example/v1"}
 PAYMENT_EVENT = json.dumps({"headers": {}, "body": json.dumps(REQUEST), "stageVariables": STAGE})
+CANCEL_EVENT = json.dumps(
+    {"headers": {}, "body": "{}", "pathParameters": {"paymentRequestId": ID}, "stageVariables": STAGE}
+)
 
 
 def _answer(path: str, document: dict[str, Any], forged: bool) -> str:

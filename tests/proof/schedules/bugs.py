@@ -42,7 +42,7 @@ class Bug(NamedTuple):
 
 def find(bug: Bug) -> Broken | None:
     """The schedule that shows the bug, executed once more to be sure of it."""
-    product = Product(bug.changes)
+    product = Product(bug.changes, closes=bug.bounds.closes)
     if broken := exhaust(product, bug.bounds).broken:
         try:
             for _ in execute(product, broken.bounds, broken.schedule):

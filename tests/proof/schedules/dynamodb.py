@@ -32,6 +32,7 @@ KNOWN = {
         "Limit",
         "ScanIndexForward",
         "ExclusiveStartKey",
+        "Select",
     },
 }
 OF_ANY = {"TableName", "ReturnConsumedCapacity", "ExpressionAttributeNames", "ExpressionAttributeValues"}
@@ -84,7 +85,8 @@ def _query(rows: Rows, request: Json, names: Values, values: Values) -> Json:
     if "FilterExpression" in request:
         wanted = _condition(request["FilterExpression"])
         page = [entry for entry in page if wanted(entry, names, values)]
-    return answer | {"Items": page, "Count": len(page), "ScannedCount": len(entries[:limit])}
+    answer |= {"Count": len(page), "ScannedCount": len(entries[:limit])}
+    return answer if request.get("Select") == "COUNT" else answer | {"Items": page}
 
 
 _TOKEN = re.compile(r"\s*([(),]|<=|>=|<>|<|>|=|\+|-|[#:]\w+|\w+)")
@@ -174,7 +176,11 @@ def _one(tokens: _Tokens) -> Evaluate:
 
 
 def _comparison(tokens: _Tokens) -> Evaluate:
-    left, sign, right = _operand(tokens), tokens.take(), _operand(tokens)
+    left, sign = _operand(tokens), tokens.take()
+    if sign == "IN":
+        members = _members(tokens)
+        return lambda item, names, values: left(item, names, values) in [values[each] for each in members]
+    right = _operand(tokens)
 
     def evaluate(item: Item, names: Values, values: Values) -> bool:
         ours, theirs = left(item, names, values), right(item, names, values)
@@ -197,6 +203,16 @@ def _operand(tokens: _Tokens) -> Callable[[Item, Values, Values], Json | None]:
     if token.startswith(":"):
         return lambda item, names, values: values[token]
     return lambda item, names, values: item.get(names[token])
+
+
+def _members(tokens: _Tokens) -> list[str]:
+    tokens.take("(")
+    members = [tokens.take()]
+    while tokens.next == ",":
+        tokens.take()
+        members.append(tokens.take())
+    tokens.take(")")
+    return members
 
 
 def _arguments(tokens: _Tokens) -> tuple[str, str]:

@@ -38,10 +38,15 @@ from .changes import Change, Edited, Gone, Replaced, constant, edit, module_of, 
 
 PACKAGE = ROOT / "layers" / "autodebit" / "python"
 FUNCTIONS = ROOT / "functions"
-HANDLERS = {"initiate": "initiate_pay", "notify": "notify", "look": "inquiry", "sweep": "sweep"}
+HANDLERS = {
+    "initiate": "initiate_pay",
+    "notify": "notify",
+    "look": "inquiry",
+    "sweep": "sweep",
+    "cancel": "cancel_payment",
+}
 
 EPOCH = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-SCHEDULE = (3, 3, 6)
 STATE_MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:Polling"
 
 ENVIRONMENT = {
@@ -49,8 +54,11 @@ ENVIRONMENT = {
     "ALIPAY_GATEWAY_URL": "https://gateway.example",
     "CREDENTIALS_SECRET": "secret",
     "POLLING_STATE_MACHINE": STATE_MACHINE,
-    "INQUIRY_SCHEDULE": ",".join(map(str, SCHEDULE)),
 }
+
+NEVER_CLOSES = {"INQUIRY_SCHEDULE": "3,3,6", "CLOSE_AFTER": "0"}
+CLOSES = {"INQUIRY_SCHEDULE": "3,60", "CLOSE_AFTER": "1"}
+"""Parameters of the template: orders stay INIT when the schedule is spent; or the second look is at the close time."""
 
 # The SDK looks for these when a client is made, which the product does at its first call.
 for _name, _value in {
@@ -154,8 +162,8 @@ class Position:
 class Product:
     """One copy of the shipped code, changed as asked."""
 
-    def __init__(self, changes: Sequence[Change] = ()) -> None:
-        self.modules, self._apps = _load([SMALLER, *changes])
+    def __init__(self, changes: Sequence[Change] = (), *, closes: bool = False) -> None:
+        self.modules, self._apps = _load([SMALLER, *changes], CLOSES if closes else NEVER_CLOSES)
         self._positions: dict[tuple[str, str, str, int], Position] = {}
 
     def live(self, kind: str, name: str, event: str, clock: int) -> Live:
@@ -222,10 +230,10 @@ class _Finder:
         return spec
 
 
-def _load(changes: Sequence[Change]) -> tuple[dict[str, ModuleType], dict[str, ModuleType]]:
+def _load(changes: Sequence[Change], parameters: dict[str, str]) -> tuple[dict[str, ModuleType], dict[str, ModuleType]]:
     """The shared modules and the functions, apart from whatever else has been imported. Raises Gone."""
     finder, apps = _Finder(changes), {}
-    with _own_modules(finder):
+    with _own_modules(finder, parameters):
         for kind, folder in HANDLERS.items():
             spec = finder.spec(f"autodebit_app_{folder}", FUNCTIONS / folder / "app.py")
             apps[kind] = module_from_spec(spec)
@@ -242,7 +250,7 @@ def _load(changes: Sequence[Change]) -> tuple[dict[str, ModuleType], dict[str, M
 
 
 @contextmanager
-def _own_modules(finder: _Finder) -> Iterator[None]:
+def _own_modules(finder: _Finder, parameters: dict[str, str]) -> Iterator[None]:
     """Within this block the product is imported afresh, and Powertools is silent."""
 
     def ours(package: str) -> dict[str, ModuleType]:
@@ -255,7 +263,7 @@ def _own_modules(finder: _Finder) -> Iterator[None]:
     for name in ("aws_lambda_powertools", "aws_lambda_powertools.metrics"):
         sys.modules[name] = _silent_module(name)
     sys.meta_path.insert(0, finder)
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT | parameters)
     try:
         yield
     finally:
@@ -328,7 +336,9 @@ class _Wire:
 
     def send(self, request: requests.PreparedRequest, stream: bool, timeout: tuple[float, float]) -> Any:
         assert isinstance(request.body, bytes)
-        call = {"body": request.body.decode(), "timeout": timeout[1]}
+        run = _running()
+        assert run
+        call = {"body": request.body.decode(), "timeout": timeout[1], "until": run.clock + timeout[1]}
         observation = _perform("alipay", request.path_url, call)
         if observation.how == "timeout":
             raise requests.ReadTimeout

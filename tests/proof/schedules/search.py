@@ -84,6 +84,7 @@ def read(text: str) -> tuple[Bounds, Schedule]:
     """What was written so."""
     told, *schedule = text.split()
     bounds: dict[str, Any] = {name: int(bound) for name, _, bound in (each.partition("=") for each in told.split(","))}
+    bounds |= {name: bool(bounds[name]) for name in ("plain", "closes") if name in bounds}
     return Bounds(**bounds), tuple(decision.replace("@", " ") for decision in schedule)
 
 

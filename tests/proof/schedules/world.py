@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from . import alipay, dynamodb
 from .product import EPOCH, FUNCTIONS, Effect, Observation
 
-FINAL = {"SUCCESS": "S", "FAIL": "F"}
+FINAL = {"SUCCESS": "S", "FAIL": "FC", "CANCELLED": "FC"}
+"""What Alipay's ledger may say of an order with this status: of one that failed or was cancelled nothing was kept."""
 
-LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55}
+LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55, "cancel": 29}
 """When an invocation that still runs is ended: by API Gateway, or by its own timeout in the template."""
 
 DELAY_S = 31
@@ -25,7 +26,7 @@ DELAY_S = 31
 _LOOK = json.loads((FUNCTIONS / "polling.asl.json").read_text("utf-8"))["States"]["Look"]
 _RETRY = next(retry for retry in _LOOK["Retry"] if retry["ErrorEquals"] == ["States.ALL"])
 
-CALLS_A_PERSON = {"OrdersInitTooLong", "ExecutionsFailed"}
+CALLS_A_PERSON = {"OrdersInitTooLong", "ExecutionsFailed", "Unresolved"}
 """The metrics of the alarms for an order that stays INIT; ExecutionsFailed is Step Functions' own metric."""
 
 
@@ -44,12 +45,15 @@ class Bounds(NamedTuple):
     notify: int = 0
     look: int = 0
     sweep: int = 0
+    cancel: int = 0
     faults: int = 0
     later: int = 0
     switches: int = -1
     """How often an invocation that could go on is left for another; -1 is as often as one likes."""
     plain: bool = False
     """The faults are crashes and lost answers alone."""
+    closes: bool = False
+    """Orders are closed; the second look may do it."""
 
 
 class Place(Protocol):
@@ -96,14 +100,18 @@ class State(NamedTuple):
     clock: int = 0
     row: str | None = None
     payment: str | None = None
-    """Alipay's ledger: S, F, U, or nothing."""
+    """Alipay's ledger: S, F, U, C (cancelled), or nothing."""
+    paid: bool = False
+    """It has been S: somebody may yet be told so."""
     body: str | None = None
     """Of the first pay that left."""
     late: bool = False
     """A pay is on the wire and may arrive yet."""
+    late_cancel: bool = False
+    """So is a cancel, until the next one is sent."""
     executions: tuple[Execution, ...] = ()
     running: tuple[Invocation, ...] = ()
-    begun: tuple[int, ...] = (0, 0, 0, 0)
+    begun: tuple[int, ...] = (0, 0, 0, 0, 0)
     faults: int = 0
     delays: int = 0
     last: str = ""
@@ -115,7 +123,7 @@ class State(NamedTuple):
 KILLED, BROKEN = DIES = "!#"
 """At the end of a decision: the invocation dies after the effect; or a look does, and all its repetitions too."""
 
-KINDS = ("initiate", "notify", "look", "sweep")
+KINDS = ("initiate", "notify", "look", "sweep", "cancel")
 
 
 class World:
@@ -137,7 +145,8 @@ class World:
         found += self._environment(state, faults > 0 and not self.bounds.plain)
         if state.switches == self.bounds.switches:
             found = [decision for decision in found if not _switches(state, decision)]
-        return found[:1] if not faults and not state.running and _is_final(state.row) else found
+        decided = not faults and not state.running and _is_final(state.row) and not state.late_cancel
+        return found[:1] if decided else found
 
     def _verdicts(self, state: State, invocation: Invocation, faults: int) -> list[str]:
         found = _verdicts(state, invocation, faults)
@@ -153,16 +162,22 @@ class World:
             yield "+notify"
             if state.payment != "U":
                 yield "+notify:pending"  # it was on its way before the result
+            if state.paid and state.payment != "S":
+                yield "+notify:paid"  # and this one before the cancel
         if may["notify"] and faults and state.row:
             yield "+notify:forged"
             if state.payment:
                 yield "+notify:other"
-            if _is_final(state.row):
+            if _is_final(state.row) and state.payment in ("S", "F") and not state.paid:
                 yield "+notify:opposite"
         if may["look"]:
             yield from (f"+look {execution.name}" for execution in state.executions if _waits(state, execution))
         if may["sweep"] and state.row:
             yield "+sweep"
+        if may["cancel"] and state.row:
+            yield "+cancel"
+        if state.late_cancel:
+            yield "arrive:C"
         if state.delays < self.bounds.later and state.row:
             yield "later"
         if state.payment == "U":
@@ -187,8 +202,12 @@ class World:
             return self._begin(state, subject[1:], verdict)
         if subject == "later":
             return _ended_by_time(state._replace(clock=state.clock + DELAY_S, delays=state.delays + 1))
-        if subject in ("decide", "arrive"):
-            return state._replace(payment=verdict, late=state.late and subject == "decide")
+        if verdict == "C":
+            return _cancelled(state)._replace(late_cancel=False)
+        if subject == "decide":
+            return _paid(state, verdict)
+        if subject == "arrive":
+            return _arrived(state, verdict)._replace(late=False)
         verdict, killed, broken = verdict.rstrip(DIES), KILLED in verdict, BROKEN in verdict
         state = state._replace(faults=state.faults + is_fault(decision))
         invocation = _named(state, subject)
@@ -208,8 +227,10 @@ class World:
         if kind == "initiate":
             event = alipay.PAYMENT_EVENT
         elif kind == "notify":
-            about = verdict or state.payment or ""
+            about = {"": state.payment or "", "paid": "S"}.get(verdict, verdict)
             event = _notification(state, verdict)
+        elif kind == "cancel":
+            event = alipay.CANCEL_EVENT
         elif kind == "look":
             execution = next(execution for execution in state.executions if execution.name == about)
             event = execution.message
@@ -236,31 +257,39 @@ class World:
 
         if state.payment == "U" and decides != "U":
             yield taken(f"decide:{decides}")
-        for _ in range(200):
+        for _ in range(300):
             if state.running:
                 yield taken(state.running[-1].name)
                 continue
-            waiting = sorted((e.due, f"+look {e.name}") for e in state.executions if _waits(state, e))
-            overdue = _overdue_at(state.row)
-            if waiting and (overdue is None or waiting[0][0] <= overdue):
-                yield taken(waiting[0][1])
-            elif overdue is not None:
-                state = state._replace(clock=max(state.clock, overdue + 1))
-                yield taken("+sweep")
-            else:
+            coming = sorted(self._coming(state))
+            if not coming:
                 break
+            due, decision = coming[0]
+            if decision == "+sweep":
+                state = state._replace(clock=max(state.clock, due))
+            yield taken(decision)
         else:
             raise Violation("somebody looks", "overdue again and again")
-        state = state._replace(clock=state.clock + 16 * 60)
-        yield taken("+sweep")
-        while state.running:
-            yield taken(state.running[-1].name)
         _check_end(state)
+
+    def _coming(self, state: State) -> Iterator[tuple[int, str]]:
+        """What the executions and the sweep, which comes every minute, do next of themselves, and when."""
+        yield from (
+            (execution.due, f"+look {execution.name}") for execution in state.executions if _waits(state, execution)
+        )
+        if (overdue := _overdue_at(state.row)) is not None:
+            yield overdue + 1, "+sweep"
+        if (of_age := _of_age(state.row)) is not None and state.clock < of_age:
+            yield of_age, "+sweep"
 
 
 def is_fault(decision: str) -> bool:
     """Whether a decision uses up one of the faults."""
-    return decision.partition(":")[2] not in ("", "S", "F", "U", "refused", "pending", "changed")
+    return decision.partition(":")[2] not in _NO_FAULTS
+
+
+_NO_FAULTS = ("", "S", "F", "U", "C", "refused", "again", "pending", "paid", "changed", "cut")
+"""What may come about although everything works."""
 
 
 # --- Decisions about one effect --------------------------------------------------------------------------------------
@@ -308,8 +337,12 @@ def _of_table(state: State, invocation: Invocation, effect: Effect) -> tuple[lis
 
 
 def _of_alipay(state: State, invocation: Invocation, effect: Effect) -> tuple[list[str], list[str]]:
+    if state.clock > json.loads(effect.arguments)["until"]:
+        return [":cut"], []
     if effect.operation == alipay.INQUIRY:
         return [""], [":timeout", ":busy", ":forged"] + [":other"] * (state.payment in ("S", "U"))
+    if effect.operation == alipay.CANCEL:
+        return ["", ":refused"], [":lost", ":timeout", ":late", f":late{KILLED}", ":unsent", ":busy", ":forged"]
     new = state.payment is None and state.clock < _expiry(state.body)
     well = [":S", ":F", ":U"] if new else [""] if state.payment is None else ["", ":refused"]
     ill = [f":lost{verdict}" for verdict in well if verdict != ":refused"] + [
@@ -318,6 +351,8 @@ def _of_alipay(state: State, invocation: Invocation, effect: Effect) -> tuple[li
         ":unsent",
         ":forged",
     ]
+    if state.paid and state.payment != "S":
+        well.append(":again")  # the same pay is answered as it was before the cancel
     return well, ill + [":other"] * (new or state.payment == "S")
 
 
@@ -347,8 +382,21 @@ def _overdue_at(row: str | None) -> int | None:
     return int((datetime.fromisoformat(text) - EPOCH).total_seconds())
 
 
+@functools.cache
+def _of_age(row: str | None) -> int | None:
+    """When an order that is watched still counts as INIT for too long."""
+    if row is None or "watchShard" not in _row(row):
+        return None
+    attempted = datetime.fromisoformat(_row(row)["attemptedAt"]["S"])
+    return int((attempted - EPOCH).total_seconds()) + 15 * 60 + 1
+
+
+def _status(row: str | None) -> str:
+    return str(_row(row)["status"]["S"]) if row else ""
+
+
 def _is_final(row: str | None) -> bool:
-    return row is not None and _row(row)["status"]["S"] in FINAL
+    return _status(row) in FINAL
 
 
 @functools.cache
@@ -371,6 +419,8 @@ def _notification(state: State, verdict: str) -> str:
         return alipay.notification("U")
     if verdict == "opposite":
         return alipay.notification("F" if state.payment == "S" else "S")
+    if verdict == "paid":
+        return alipay.notification("S")
     assert state.payment
     return alipay.notification(state.payment)
 
@@ -449,10 +499,14 @@ def _call_alipay(state: State, invocation: Invocation, effect: Effect, verdict: 
     call = json.loads(effect.arguments)
     if verdict == "unsent":
         return _told(state, invocation, "no connection")
+    if verdict == "cut":  # its time was over before it was sent
+        return _told(state, invocation, "timeout")
     if effect.operation == alipay.INQUIRY:
         if verdict == "timeout":
             return _told(state._replace(clock=state.clock + int(call["timeout"])), invocation, "timeout")
         return _told(state, invocation, "answer", _inquiry_answer(state.payment, verdict), other=verdict in _OTHERS)
+    if effect.operation == alipay.CANCEL:
+        return _call_cancel(state, invocation, call, verdict)
     _check_pay(state, call["body"])
     state = state._replace(body=call["body"])
     if verdict.startswith("lost") or verdict == "late":
@@ -463,15 +517,50 @@ def _call_alipay(state: State, invocation: Invocation, effect: Effect, verdict: 
         return _told(state, invocation, "answer", alipay.pay_answer("F", forged=True), sent=True)
     other = verdict == "other"
     state = _arrived(state, "S" if other else verdict)
-    said = "refused" if verdict == "refused" else state.payment or "closed"
+    said = {"refused": "refused", "again": "S"}.get(verdict, state.payment or "closed")
     return _told(state, invocation, "answer", alipay.pay_answer(said, other=other), sent=True, other=other)
 
 
 def _arrived(state: State, decides: str) -> State:
     """A pay reaches Alipay; the first one makes the payment, unless it has expired."""
     if state.payment is None and decides in ("S", "F", "U"):
-        return state._replace(payment=decides)
+        if _is_final(state.row):
+            raise Violation("the result is Alipay's", f"{_status(state.row)}, and the payment begins")
+        return _paid(state, decides)
     return state
+
+
+def _paid(state: State, result: str) -> State:
+    """Alipay's ledger has another result."""
+    return state._replace(payment=result, paid=state.paid or result == "S")
+
+
+def _cancelled(state: State) -> State:
+    """Alipay does a cancel: what was not paid never will be, what was is given back."""
+    if _status(state.row) == "SUCCESS":
+        raise Violation("the result is Alipay's", "SUCCESS, and Alipay gives it back")
+    return state if state.payment is None else state._replace(payment="C")
+
+
+def _call_cancel(state: State, invocation: Invocation, call: Any, verdict: str) -> State:
+    row = _row(state.row or "{}")
+    if not row.get("cancelAttempt", {}).get("S", "").startswith(f"{invocation.name}."):
+        raise Violation("a cancel is noted before it is sent", f"{invocation.name}, and the row has {row}")
+    if verdict == "unsent":
+        return _told(state, invocation, "no connection")
+    state = state._replace(late_cancel=verdict == "late")
+    if verdict in ("lost", "timeout", "late"):
+        state = state._replace(clock=state.clock + int(call["timeout"]))
+        return _told(_cancelled(state) if verdict == "lost" else state, invocation, "timeout")
+    if verdict in ("busy", "forged"):
+        return _told(
+            state, invocation, "answer", alipay.cancel_answer("US"[verdict == "forged"], forged=verdict == "forged")
+        )
+    if verdict == "refused":
+        return _told(state, invocation, "answer", alipay.cancel_answer("CANCEL_WINDOW_EXCEED"))
+    if state.payment is None:
+        return _told(state, invocation, "answer", alipay.cancel_answer("ORDER_NOT_EXIST"))
+    return _told(_cancelled(state), invocation, "answer", alipay.cancel_answer("S"))
 
 
 def _inquiry_answer(payment: str | None, verdict: str) -> str:
@@ -509,8 +598,10 @@ def _started(state: State, name: str, message: str) -> tuple[State, str]:
         if execution.name == name:
             same = execution.status == "RUNNING" and execution.started_with == message
             return state, "answer" if same else "ExecutionAlreadyExists"
-    if any(execution.status == "RUNNING" for execution in state.executions):
-        raise Violation("one execution polls", name)
+    round_ = json.loads(message)["round"]
+    noted = int(_row(state.row or "{}").get("pollingRound", {}).get("N", "0"))
+    if round_ > noted:
+        raise Violation("one execution polls", f"{name} is started, and the row is at round {noted}")
     begun = Execution(name, "RUNNING", state.clock + json.loads(message)["waitSeconds"], message, message)
     return state._replace(executions=(*state.executions, begun)), "answer"
 
@@ -546,10 +637,10 @@ def _looked(state: State, name: str, output: Any, broken: bool = False) -> State
         after = execution._replace(due=state.clock + _RETRY["IntervalSeconds"], failures=failures)
         if broken or failures > _RETRY["MaxAttempts"]:
             after = after._replace(status="FAILED")
-    elif output["status"] != "INIT":
+    elif output["status"] != "INIT" or "superseded" in output:
         after = execution._replace(status="SUCCEEDED")
-    elif "waitSeconds" in output:
-        due = state.clock + output["waitSeconds"]
+    elif "waitSeconds" in output or "waitUntil" in output:
+        due = _due(state.clock, output)
         after = execution._replace(due=due, message=json.dumps(output), failures=0)
     else:
         after = execution._replace(status="FAILED")
@@ -557,6 +648,12 @@ def _looked(state: State, name: str, output: Any, broken: bool = False) -> State
         state = state._replace(alarms=state.alarms | {"ExecutionsFailed"})
     executions = (after if each is execution else each for each in state.executions)
     return state._replace(executions=tuple(executions))
+
+
+def _due(clock: int, output: Any) -> int:
+    if "waitSeconds" in output:
+        return clock + int(output["waitSeconds"])
+    return max(clock, int((datetime.fromisoformat(output["waitUntil"]) - EPOCH).total_seconds()))
 
 
 def _ended_by_time(state: State) -> State:
@@ -582,7 +679,7 @@ def _check_write(state: State, after: str | None) -> None:
         raise Violation("INIT is left once", f"{before}, then {status}")
     if before != "INIT" and any(new.get(name) != old.get(name) for name in ("settledBy", "settleToken", "paymentId")):
         raise Violation("INIT is left once", "settled again")
-    if status != "INIT" and FINAL.get(status) != state.payment:
+    if status != "INIT" and (state.payment or "-") not in FINAL[status] and not _never_placed(state, new):
         raise Violation("the result is Alipay's", f"{status}, and Alipay has {state.payment}")
     if status != "INIT" and new.get("paymentId", {}).get("S") not in (None, alipay.PAYMENT_ID):
         raise Violation("the result is Alipay's", "of another payment")
@@ -597,6 +694,15 @@ def _check_write(state: State, after: str | None) -> None:
         raise Violation("INIT is watched", "the row has no overdueAt")
     if status != "INIT" and ("watchShard" in new or "overdueAt" in new):
         raise Violation("INIT is watched", "a settled row is in the index")
+
+
+def _never_placed(state: State, row: dict[str, Any]) -> bool:
+    """Whether the order ends as one that Alipay has never had, which is so, and stays so: see `_arrived`."""
+    if state.payment is not None or row["settledBy"]["S"] != "cancel":
+        return False
+    if row["status"]["S"] == "CANCELLED":
+        return state.body is None
+    return row.get("resultCode", {}).get("S") == "ORDER_NOT_EXIST"
 
 
 def _check_pay(state: State, body: str) -> None:
@@ -629,13 +735,15 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
         raise Violation("no fault without a fault", f"{invocation.name} {status}")
     if invocation.kind == "initiate":
         _check_told(status, json.loads(answer["body"]), row, invocation)
+    elif invocation.kind == "cancel":
+        _check_cancelled(status, row, invocation)
     elif invocation.about == "forged":
         if status not in (401, 500):
             raise Violation("a forgery is refused", str(status))
     elif status == 200:
         if invocation.about == "other":
             raise Violation("another amount is refused", "acknowledged")
-        if _final(invocation) and row["status"]["S"] not in FINAL:
+        if _final(invocation) and row["status"]["S"] not in FINAL and "crossed" not in row:
             raise Violation("acknowledged once it is stored", "the order is INIT")
         if invocation.about == "opposite" and "contradictions" not in row:
             raise Violation("a contradiction is kept", "the row has none")
@@ -643,6 +751,19 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
         raise Violation("what Alipay says is heard", str(status))
     if status in (200, 409) and invocation.about in ("other", "opposite") and "Contradiction" not in effect.metrics:
         raise Violation("a contradiction calls a person", "no metric")
+
+
+def _check_cancelled(status: int, row: dict[str, Any], invocation: Invocation) -> None:
+    """What a caller is told of a cancel."""
+    ended, own = row["status"]["S"], row.get("cancelAttempt", {}).get("S", "").startswith(f"{invocation.name}.")
+    if status == 200 and ended != "CANCELLED":
+        raise Violation("callers are told what is stored", f"200, and the order is {ended}")
+    if status == 409 and ended not in ("SUCCESS", "FAIL"):
+        raise Violation("callers are told what is stored", f"409, and the order is {ended}")
+    if status == 503 and own:
+        raise Violation("503 means that nothing was noted", "the cancel is")
+    if status not in (200, 202, 409, 500, 503):
+        raise Violation("callers are told what is stored", str(status))
 
 
 def _final(invocation: Invocation) -> bool:
@@ -674,7 +795,7 @@ def _check_end(state: State) -> None:
         if state.body:
             raise Violation("stored before it is sent", "no row at the end")
     elif row["status"]["S"] == "INIT":
-        if state.payment in ("S", "F"):
+        if state.payment in ("S", "F", "C"):
             raise Violation("what Alipay knows is settled", f"INIT, and Alipay has {state.payment}")
         if "neverSent" not in row and not CALLS_A_PERSON & state.alarms:
             raise Violation("settled or alarmed", "INIT, and nobody is called")
