@@ -16,6 +16,7 @@ from .changes import (
     Change,
     Named,
     Replaced,
+    constant,
     never_assigned,
     not_asked,
     raised_again,
@@ -30,6 +31,11 @@ NOTIFIED_TWICE = Bounds(initiate=1, notify=2, faults=1)
 TWO = Bounds(initiate=2, faults=1, later=1)
 LOOK = Bounds(initiate=1, look=1, faults=1)
 SWEEP = Bounds(initiate=1, look=1, sweep=1, faults=1, later=1)
+
+CANCEL = Bounds(initiate=1, cancel=1, faults=1, closes=True)
+CANCEL_NOTIFIED = CANCEL._replace(notify=1)
+CANCEL_TWO = CANCEL._replace(initiate=2)
+CANCEL_LOOK = CANCEL._replace(notify=1, look=1)
 
 
 class Bug(NamedTuple):
@@ -53,6 +59,10 @@ def find(bug: Bug) -> Broken | None:
 
 
 # --- Kinds of defects ------------------------------------------------------------------------------------------------
+
+
+def replaced(name: str, by: Callable[[Any, Named], Any]) -> tuple[Change, ...]:
+    return (Replaced(name, by),)
 
 
 def answers(name: str, value: Any) -> Replaced:
@@ -248,6 +258,75 @@ def _open_as_final(taken: Any, named: Named) -> Any:
     return lambda order, url: named("payment.answers:found")(order)
 
 
+def _superseded_goes_on(look: Any, named: Named) -> Any:
+    return lambda inquirer, state: look(inquirer, state | {"round": 99})
+
+
+def _sent_before_noted(ask: Any, named: Named) -> Any:
+    def send_and_ask(canceller: Any, order: Any) -> Any:
+        canceller._call.send(order, float("inf"))
+        return ask(canceller, order)
+
+    return send_and_ask
+
+
+def _closed_at_once(close_time: Any, named: Named) -> Any:
+    return lambda order, close_after_s: order.created_at
+
+
+def _every_absence_counts(absences: Any, named: Named) -> Any:
+    def count(order: Any, reading: Any, asked_at: Any, now: Any) -> Any:
+        return (
+            (1, now)
+            if isinstance(reading, named("payment.outcome:Absent"))
+            else absences(order, reading, asked_at, now)
+        )
+
+    return count
+
+
+def _refusal_is_cancelled(read: Any, named: Named) -> Any:
+    def read_cancel(*arguments: Any) -> Any:
+        reading = read(*arguments)
+        if isinstance(reading, named("payment.outcome:Refused")):
+            return named("alipay.reading:Final")(named("payment.order:Status").CANCELLED)
+        return reading
+
+    return read_cancel
+
+
+def _silence_is_cancelled(note: Any, named: Named) -> Any:
+    def settle(table: Any, order: Any, said: str) -> Any:
+        final = named("alipay.reading:Final")(named("payment.order:Status").CANCELLED)
+        now = named("payment.cancel_call:datetime").now(UTC)
+        return table.settle(order, final, named("payment.order:Witness").CANCEL, now)
+
+    return settle
+
+
+def _provided_nothing(status: str) -> Callable[[Any, Named], Any]:
+    """An order becomes this without what it needs besides INIT."""
+
+    def by(provided: Any, named: Named) -> Any:
+        return lambda order, final, witness: None if final.status == status else provided(order, final, witness)
+
+    return by
+
+
+def _forgotten(note: Any, named: Named) -> Any:
+    return lambda table, order, said: named("rows.guard:Written")(order, won=True)
+
+
+def _nothing_noted(written: Any, named: Named) -> Any:
+    def write(canceller: Any, order: Any, make: Any) -> Any:
+        try:
+            return make()
+        except named("errors:TableFault") as error:
+            raise named("errors:CancelNotNoted")(order.payment_request_id) from error
+
+    return write
+
+
 BUGS = [
     # The table's guards.
     Bug("the INIT guard is left out", NOTIFIED_TWICE, writes(f"{TABLE}.settle", unconditional)),
@@ -258,11 +337,6 @@ BUGS = [
         "two may take over an order that never left",
         Bounds(initiate=3, faults=2),
         writes(f"{TABLE}.take_over_never_sent", if_init),
-    ),
-    Bug(
-        "a round is started without asking whether the last one still runs",
-        SWEEP,
-        (answers(f"{MACHINE}.is_running", False),),
     ),
     # Who looks, and by when.
     Bug("a new order has no overdueAt", ALONE, writes(f"{TABLE}.create", without("overdueAt"))),
@@ -365,4 +439,54 @@ BUGS = [
     ),
     Bug("a contradiction calls nobody", NOTIFIED, (Replaced("settle:_contradicted", _calls_nobody),)),
     Bug("an open payment is answered as if it were final", ALONE, (Replaced("payment.answers:taken", _open_as_final),)),
+    # Closing.
+    Bug(
+        "an execution goes on although another round was started",
+        CANCEL,
+        replaced("payment.inquire:Inquirer.look", _superseded_goes_on),
+    ),
+    Bug(
+        "a success is believed while a cancel is unanswered",
+        CANCEL_NOTIFIED,
+        replaced("payment.order_table:_provided", _provided_nothing("SUCCESS")),
+    ),
+    Bug(
+        "a success that crosses a cancel is forgotten",
+        CANCEL_NOTIFIED,
+        replaced(f"{TABLE}.note_crossed", _forgotten),
+    ),
+    Bug("a cancel is sent before it is noted", CANCEL, replaced("payment.cancel:Canceller._ask", _sent_before_noted)),
+    Bug("a cancel that is noted is not sent again", CANCEL, (answers("payment.closing:cancel_due", False),)),
+    Bug(
+        "a cancel that was refused has cancelled",
+        CANCEL,
+        replaced("payment.outcome:read_cancel", _refusal_is_cancelled),
+    ),
+    Bug(
+        "a cancel without answer has cancelled",
+        CANCEL,
+        replaced(f"{TABLE}.note_cancel_unanswered", _silence_is_cancelled),
+    ),
+    Bug(
+        "ORDER_NOT_EXIST is believed before the expiry",
+        SWEEP._replace(closes=True),
+        (
+            Replaced("payment.closing:close_time", _closed_at_once),
+            Replaced("payment.closing:absences", _every_absence_counts),
+            constant("payment.closing:ABSENCES_MIN", 1),
+        ),
+    ),
+    Bug(
+        "an order that never left is cancelled, and has left by now",
+        CANCEL_TWO,
+        replaced("payment.order_table:_provided", _provided_nothing("CANCELLED")),
+    ),
+    Bug("an order is noted as never sent over a cancel", CANCEL_TWO, writes(f"{TABLE}.note_never_sent", if_init)),
+    Bug("503, and the cancel is noted", CANCEL, replaced("payment.cancel:Canceller._written", _nothing_noted)),
+    Bug(
+        "another's attempt takes the note of a cancel away",
+        CANCEL_LOOK,
+        writes(f"{TABLE}.note_cancel_refused", if_init),
+    ),
+    Bug("two cancels at once", CANCEL_LOOK, (constant("payment.closing:CANCEL_UNDER_WAY_S", -1),)),
 ]

@@ -81,6 +81,8 @@ class Invocation(NamedTuple):
     """A pay of its own has left."""
     doubts: bool = False
     """The table has failed it: it may not know of a write of its own."""
+    over: bool = False
+    """A look of a round that was over before it began."""
     other: bool = False
     """It has heard of another amount, and will keep that with the order."""
 
@@ -145,7 +147,8 @@ class World:
         found += self._environment(state, faults > 0 and not self.bounds.plain)
         if state.switches == self.bounds.switches:
             found = [decision for decision in found if not _switches(state, decision)]
-        decided = not faults and not state.running and _is_final(state.row) and not state.late_cancel
+        on_the_wire = state.late_cancel or (state.late and state.payment is None)
+        decided = not faults and not state.running and _is_final(state.row) and not on_the_wire
         return found[:1] if decided else found
 
     def _verdicts(self, state: State, invocation: Invocation, faults: int) -> list[str]:
@@ -223,7 +226,7 @@ class World:
         index = KINDS.index(kind)
         begun = tuple(count + (place == index) for place, count in enumerate(state.begun))
         state = state._replace(begun=begun, faults=state.faults + is_fault(f"+{what}:{verdict}"))
-        event = "{}"
+        event, over = "{}", False
         if kind == "initiate":
             event = alipay.PAYMENT_EVENT
         elif kind == "notify":
@@ -235,10 +238,11 @@ class World:
             execution = next(execution for execution in state.executions if execution.name == about)
             event = execution.message
             state = state._replace(clock=max(state.clock, execution.due))
+            over = json.loads(execution.message)["round"] < _round(state.row)
         name = f"{kind}{begun[index]}"
         place = self._start(kind, name, event, state.clock)
         begun_now = Invocation(
-            name, kind, state.clock, place, about, fresh=state.clock == clock, other=about in _OTHERS
+            name, kind, state.clock, place, about, fresh=state.clock == clock, other=about in _OTHERS, over=over
         )
         state = state._replace(running=(*state.running, begun_now))
         return _ended_by_time(state if self.bounds.switches < 0 else state._replace(last=name))
@@ -395,6 +399,10 @@ def _status(row: str | None) -> str:
     return str(_row(row)["status"]["S"]) if row else ""
 
 
+def _round(row: str | None) -> int:
+    return int(_row(row or "{}").get("pollingRound", {}).get("N", "0"))
+
+
 def _is_final(row: str | None) -> bool:
     return _status(row) in FINAL
 
@@ -497,6 +505,8 @@ def _use_table(state: State, invocation: Invocation, effect: Effect, verdict: st
 
 def _call_alipay(state: State, invocation: Invocation, effect: Effect, verdict: str) -> State:
     call = json.loads(effect.arguments)
+    if invocation.over:
+        raise Violation("one execution polls", f"{invocation.name} asks, and its round is over")
     if verdict == "unsent":
         return _told(state, invocation, "no connection")
     if verdict == "cut":  # its time was over before it was sent
@@ -599,8 +609,7 @@ def _started(state: State, name: str, message: str) -> tuple[State, str]:
             same = execution.status == "RUNNING" and execution.started_with == message
             return state, "answer" if same else "ExecutionAlreadyExists"
     round_ = json.loads(message)["round"]
-    noted = int(_row(state.row or "{}").get("pollingRound", {}).get("N", "0"))
-    if round_ > noted:
+    if round_ > (noted := _round(state.row)):
         raise Violation("one execution polls", f"{name} is started, and the row is at round {noted}")
     begun = Execution(name, "RUNNING", state.clock + json.loads(message)["waitSeconds"], message, message)
     return state._replace(executions=(*state.executions, begun)), "answer"
@@ -692,6 +701,8 @@ def _check_write(state: State, after: str | None) -> None:
     watched = "watchShard" in new and "overdueAt" in new
     if status == "INIT" and not watched and "neverSent" not in new:
         raise Violation("INIT is watched", "the row has no overdueAt")
+    if status == "INIT" and not watched and "cancelRequestedAt" in new:
+        raise Violation("INIT is watched", "a cancel is noted, and nobody looks")
     if status != "INIT" and ("watchShard" in new or "overdueAt" in new):
         raise Violation("INIT is watched", "a settled row is in the index")
 
@@ -702,7 +713,7 @@ def _never_placed(state: State, row: dict[str, Any]) -> bool:
         return False
     if row["status"]["S"] == "CANCELLED":
         return state.body is None
-    return row.get("resultCode", {}).get("S") == "ORDER_NOT_EXIST"
+    return bool(row.get("resultCode") == {"S": "ORDER_NOT_EXIST"})
 
 
 def _check_pay(state: State, body: str) -> None:
