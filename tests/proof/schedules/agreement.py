@@ -212,11 +212,16 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         order, token, at, "then", token
     ),
     "take_over_sending": lambda m, table, order, token, at: table.take_over_sending(order, token, at),
-    "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, 1, f"said {token}", at),
+    "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, f"said {token}", at),
+    "note_cancel": lambda m, table, order, token, at: table.note_cancel(order, token, at, at, new_round=token == "a"),
+    "note_cancel_refused": lambda m, table, order, token, at: table.note_cancel_refused(order, token, at),
+    "note_cancel_unanswered": lambda m, table, order, token, at: table.note_cancel_unanswered(order, f"said {token}"),
+    "note_crossed": lambda m, table, order, token, at: table.note_crossed(order, f"said {token}"),
+    "note_unresolved": lambda m, table, order, token, at: table.note_unresolved(order, at),
     "note_watched": lambda m, table, order, token, at: table.note_watched(_overdue(m, order, at), at),
     "start_round": lambda m, table, order, token, at: table.start_round(_overdue(m, order, at), at),
     "note_contradiction": lambda m, table, order, token, at: table.note_contradiction(order, f"said {token}", at),
     "overdue": lambda m, table, order, token, at: sorted(map(repr, table.overdue(at, [0]))),
     "init_since": lambda m, table, order, token, at: table.init_since(at, 3),
 }
-_WEIGHTS = [3, 1, 2, 3, 3, 2, 3, 3, 3, 2, 1, 1]
+_WEIGHTS = [3, 1, 2, 3, 3, 2, 3, 3, 2, 1, 2, 1, 3, 3, 2, 1, 1]

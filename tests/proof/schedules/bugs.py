@@ -378,7 +378,7 @@ BUGS = [
     Bug(
         "unsent, although an earlier call had no answer",
         Bounds(initiate=1, faults=2),
-        (not_asked(f"{INITIATOR}._pay", "first_call"),),
+        (not_asked("repeat:call_until_answered", "first_call"),),
     ),
     Bug(
         "unsent is kept when the order is sent after all",
@@ -387,7 +387,7 @@ BUGS = [
     ),
     Bug("a result that cannot be stored is answered 503", ALONE, (raised_again(f"{INITIATOR}._send", "TableFault"),)),
     # What is believed.
-    Bug("an F on a second call is believed", ALONE, (never_assigned(f"{INITIATOR}._pay", "first_call"),)),
+    Bug("an F on a second call is believed", ALONE, (never_assigned("repeat:call_until_answered", "first_call"),)),
     Bug("an F on a replay's call is believed", TWO, (Replaced(f"{INITIATOR}._send", _first_call_always),)),
     Bug(
         "an unsigned answer is believed",

@@ -79,7 +79,8 @@ def _query(rows: Rows, request: Json, names: Values, values: Values) -> Json:
     if start := request.get("ExclusiveStartKey"):
         entries = entries[[entry[KEY] for entry in entries].index(start[KEY]) + 1 :]
     limit = request.get("Limit", len(entries) + 1)
-    page, answer = entries[:limit], {}
+    page = entries[:limit]
+    answer: dict[str, Any] = {}
     if len(page) == limit:
         answer = {"LastEvaluatedKey": {name: page[-1][name] for name in (KEY, partition, sort)}}
     if "FilterExpression" in request:
