@@ -14,6 +14,12 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import HealthCheck, settings
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of what can be done in small and in large."""
+    parser.addoption("--settlements", type=int, default=200, help="payments that settle while the publisher is killed")
+
+
 settings.register_profile("rules", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rules")
 

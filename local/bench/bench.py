@@ -77,6 +77,7 @@ def main() -> int:
     _say("warm invocations, signing")
     paths = {name: [built / folder, opt, harness] for name, folder in FUNCTIONS.items()}
     paths["sweep"] = [built / "SweepFunction", opt, harness]
+    paths["publish_events"] = [built / "PublishEventsFunction", opt, harness]
     warm, ours, sdk = _in_turns(paths, fixture)
     _say(f"memory over {MEMORY_PAYMENTS:,} payments")
     with ThreadPoolExecutor(2) as pool:
@@ -86,7 +87,7 @@ def main() -> int:
         memory = dict(zip(FUNCTIONS, measured, strict=True))
 
     memory_mb = _memory_size(built)
-    cpu_ms = {name: warm[name] for name in FUNCTIONS}
+    cpu_ms = {name: warm[name] for name in [*FUNCTIONS, "publish_events"]}
     costs = {name: cost.price(cost.mixed(counts, mix), cpu_ms, memory_mb) for name, mix in cost.MIXES.items()}
     floor = cost.floor_cost(cpu_ms, memory_mb)
     sweep_month = cost.sweep_cost_per_month(warm["sweep"], memory_mb)

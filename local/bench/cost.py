@@ -57,6 +57,9 @@ PLATFORM_LINES = {
 LOG_OVERHEAD_BYTES = 26
 """CloudWatch Logs charges each event that much more. https://aws.amazon.com/cloudwatch/pricing/"""
 
+METRIC_LINE_BYTES = 203
+"""The publisher's one line: how many events it put."""
+
 SECRET_READS_PER_INVOCATION = 1 / 300
 """An environment reads the secret every 300 s; this is one that has a payment a second."""
 
@@ -77,6 +80,8 @@ class Counts:
     write_units: float = 0
     index_write_units: float = 0
     read_units: float = 0
+    events: float = 0
+    publishes: float = 0
     calls_unreported: float = 0
     calls_disputed: float = 0
     log_bytes: float = 0
@@ -192,6 +197,9 @@ def _count(run: Run, kind: str, payments: int) -> Counts:
     counts.read_units = meter.read_units
     counts.calls_unreported, counts.calls_disputed = meter.unreported, meter.disputed
     _count_executions(run, kind, counts)
+    told = [row.get("told", []) for row in run.rows() if row["paymentRequestId"].startswith(f"{kind}-")]
+    counts.events = sum(len(entries) for entries in told)
+    counts.publishes = counts.events  # the most there can be: when many settle at once, one invocation puts many
     counts.log_bytes = _log_bytes(run, kind, counts)
     means = {name: value / payments for name, value in vars(counts).items() if name != "shapes"}
     return Counts(**means, shapes=counts.shapes)
@@ -226,7 +234,7 @@ def _log_bytes(run: Run, kind: str, counts: Counts) -> float:
     """The functions' own lines about these payments, and Lambda's for their invocations."""
     logs = run.aws("logs")
     total = 0.0
-    for group in ("InitiatePay", "Notify", "Inquiry"):
+    for group in ("InitiatePay", "Notify", "Inquiry", "PublishEvents"):
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/autodebit-{group}")
         for page in pages:
             for event in page["events"]:
@@ -236,7 +244,7 @@ def _log_bytes(run: Run, kind: str, counts: Counts) -> float:
                     elif line.startswith('{"_aws"') or '"_aws":' in line:
                         total += _metric_share(line, kind, counts)
     platform = sum(len(line.encode()) + LOG_OVERHEAD_BYTES for line in PLATFORM_LINES)
-    return total + platform * (counts.pays + counts.notifications + counts.looks)
+    return total + platform * (counts.pays + counts.notifications + counts.looks + counts.publishes)
 
 
 def _metric_share(line: str, kind: str, counts: Counts) -> float:
@@ -258,9 +266,15 @@ class Cost:
 def price(counts: Counts, cpu_ms: dict[str, float], memory_mb: int) -> Cost:
     """`cpu_ms`: of one invocation of each function. Billed is that CPU time at the share of a vCPU the memory gives."""
     prices = json.loads((HERE / "prices.json").read_text())["perUnit"]
-    invocations = {"initiate_pay": counts.pays, "notify": counts.notifications, "inquiry": counts.looks}
+    invocations = {
+        "initiate_pay": counts.pays,
+        "notify": counts.notifications,
+        "inquiry": counts.looks,
+        "publish_events": counts.publishes,
+    }
     billed_s = sum(invocations[name] * billed_ms(cpu_ms[name], memory_mb) / 1000 for name in invocations)
     number = sum(invocations.values())
+    reading_secrets = number - counts.publishes
     return Cost(
         {
             "apiRequest": counts.api_requests * prices["apiRequest"],
@@ -269,8 +283,9 @@ def price(counts: Counts, cpu_ms: dict[str, float], memory_mb: int) -> Cost:
             "stateTransition": counts.transitions * prices["stateTransition"],
             "dynamoDbWriteUnit": counts.write_units * prices["dynamoDbWriteUnit"],
             "dynamoDbReadUnit": counts.read_units * prices["dynamoDbReadUnit"],
-            "secretsManagerCall": number * SECRET_READS_PER_INVOCATION * prices["secretsManagerCall"],
+            "secretsManagerCall": reading_secrets * SECRET_READS_PER_INVOCATION * prices["secretsManagerCall"],
             "logByte": counts.log_bytes * prices["logByte"],
+            "eventBridgeEvent": counts.events * prices["eventBridgeEvent"],
             "xrayTrace": counts.executions * SAMPLED_TRACES * prices["xrayTrace"],
         }
     )
@@ -279,6 +294,13 @@ def price(counts: Counts, cpu_ms: dict[str, float], memory_mb: int) -> Cost:
 def billed_ms(cpu_ms: float, memory_mb: int) -> int:
     """Lambda bills whole milliseconds."""
     return ceil(cpu_ms * max(1.0, VCPU_MB / memory_mb))
+
+
+def events_cost(counts: Counts, cpu_ms: dict[str, float], memory_mb: int) -> Cost:
+    """What events add to a payment. A stream that Lambda reads costs nothing, nor does a larger row within its KB."""
+    platform = sum(len(line.encode()) + LOG_OVERHEAD_BYTES for line in PLATFORM_LINES)
+    log_bytes = counts.publishes * (platform + METRIC_LINE_BYTES + LOG_OVERHEAD_BYTES)
+    return price(Counts(events=counts.events, publishes=counts.publishes, log_bytes=log_bytes), cpu_ms, memory_mb)
 
 
 def floor_cost(cpu_ms: dict[str, float], memory_mb: int) -> Cost:
@@ -299,7 +321,7 @@ def mixed(counts: dict[str, Counts], mix: dict[str, float]) -> Counts:
 def sweep_cost_per_month(cpu_ms: float, memory_mb: int) -> float:
     """The sweep runs every minute, payments or not."""
     prices = json.loads((HERE / "prices.json").read_text())["perUnit"]
-    queries = 64  # one a shard, twice
+    queries = 32 * 4  # one a shard: the overdue, all, the old, the new among them
     one = (
         prices["lambdaRequest"]
         + billed_ms(cpu_ms, memory_mb) / 1000 * memory_mb / 1024 * prices["lambdaGbSecond"]

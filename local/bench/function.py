@@ -85,7 +85,22 @@ def _invocation(function: str, app: Any, network: Any) -> Invocation:
     def sweep(payment_request_id: str) -> Any:
         return lambda: app.handler({}, context)["taken"] == 0
 
-    prepare = {"initiate_pay": initiate_pay, "notify": notify, "inquiry": inquiry, "sweep": sweep}[function]
+    def publish_events(payment_request_id: str) -> Any:
+        old = init_item(payment_request_id)
+        told = {"L": [{"M": {"kind": {"S": "PaymentSucceeded"}, "at": {"S": "2026-11-22T09:30:03.000Z"}}}]}
+        settled = {"settledBy": {"S": "notify"}, "settledAt": {"S": "2026-11-22T09:30:03.000Z"}}
+        new = old | settled | {"status": {"S": "SUCCESS"}, "told": told, "tells": {"BOOL": True}}
+        keys = {"paymentRequestId": {"S": payment_request_id}}
+        record = {"dynamodb": {"Keys": keys, "SequenceNumber": "1", "OldImage": old, "NewImage": new}}
+        return lambda: app.handler({"Records": [record]}, context) == {"batchItemFailures": []}
+
+    prepare = {
+        "initiate_pay": initiate_pay,
+        "notify": notify,
+        "inquiry": inquiry,
+        "sweep": sweep,
+        "publish_events": publish_events,
+    }[function]
 
     def invoke(payment_request_id: str) -> tuple[float, float]:
         """CPU and wall time in ms of one invocation."""

@@ -106,6 +106,9 @@ class Network:
 
     # The others
 
+    def _PutEvents(self, call: Json) -> tuple[int, Json]:  # noqa: N802
+        return 200, {"FailedEntryCount": 0, "Entries": [{"EventId": "0123456789"} for _ in call["Entries"]]}
+
     def _GetSecretValue(self, call: Json) -> tuple[int, Json]:  # noqa: N802
         return 200, {"ARN": call["SecretId"], "Name": "bench", "SecretString": self._fixture["secret"]}
 

@@ -22,12 +22,16 @@ ENVIRONMENT = {
     "LAMBDA_TASK_ROOT": "/var/task",
     "POWERTOOLS_SERVICE_NAME": "autodebit",
     "ORDERS_TABLE": "autodebit-orders",
+    "AGREEMENTS_TABLE": "autodebit-agreements",
+    "REFUNDS_TABLE": "autodebit-refunds",
     "INQUIRY_SCHEDULE": "3,3,6,12,18,20,120,600,600,3600,7200,21600,54000",
     "ALIPAY_GATEWAY_URL": "https://alipay.invalid",
     "CREDENTIALS_SECRET": "arn:aws:secretsmanager:us-east-1:000000000000:secret:bench",
     "POLLING_STATE_MACHINE": "arn:aws:states:us-east-1:000000000000:stateMachine:bench",
     # A layer is read-only on Lambda: bytecode that it does not bring is made again at every cold start.
     "PYTHONDONTWRITEBYTECODE": "1",
+    "EVENT_BUS": "bench",
+    "DEAD_LETTERS": "https://sqs.us-east-1.amazonaws.com/000000000000/bench",
 }
 """What a function sees on Lambda, as far as it matters here; AWS's own endpoints, which network.py answers for."""
 
@@ -84,7 +88,7 @@ def init_item(payment_request_id: str) -> Json:
         "referenceOrderId": payment_request_id,
         "createdAt": "2026-11-22T09:30:00.000Z",
         "paymentExpiryTime": "2026-11-22T09:30:55Z",
-        "fingerprint": "0" * 64,
+        "identity": ".".join(["1", *["0" * 16] * 5]),
         "payBodySha256": "0" * 64,
         "attempt": "0" * 32,
         "attemptedAt": "2026-11-22T09:30:00.000Z",
