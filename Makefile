@@ -23,7 +23,7 @@ quick: setup
 	@$(DEV)/pytest --quiet tests/rules tests/template
 
 test: setup check
-	$(DEV)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(DEV)/pytest --numprocesses 2 --no-loadscope-reorder
 
 prove: setup
 	@$(DEV)/python -m tests.proof.prove

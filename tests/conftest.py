@@ -9,10 +9,12 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "autodebit")
 
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,23 +26,29 @@ settings.register_profile("rules", deadline=None, max_examples=100, suppress_hea
 settings.load_profile("rules")
 
 
-STACKS = {"_stacks": "deployed", "spare": "spare"}
-"""Fixtures that bring stacks up, and the group of the tests that share them: one worker runs a group."""
+SHARED = ("tests/deployed/spare/", "tests/deployed/")
+"""Folders whose tests share stacks; with several workers (`make test`), one has all tests of a folder."""
+
+
+def _share(path: str) -> str:
+    """What a worker takes on as a whole: a folder that shares stacks, or a file."""
+    return next((folder for folder in SHARED if path.startswith(folder)), path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers: tests that share a stack or a module stay together, the longest first."""
-    if config.getoption("dist", "no") != "loadgroup":
-        return
+    """Of several workers' tests, those that take longest begin first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _share(item.nodeid) not in SHARED)
 
-    def group(item: pytest.Item) -> str:
-        used = getattr(item, "fixturenames", ())
-        return next((group for fixture, group in STACKS.items() if fixture in used), str(item.path))
 
-    first = {name: place for place, name in enumerate(STACKS.values())}
-    items.sort(key=lambda item: first.get(group(item), len(first)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """pytest-xdist's own groups are not seen by this pytest: it has another nodeid by now."""
+
+    class ByShare(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _share(nodeid.partition("::")[0])
+
+    return ByShare(config, log)
 
 
 @pytest.fixture
