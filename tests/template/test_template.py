@@ -65,6 +65,8 @@ def test_what_the_emulator_does_not_check_is_allowed_as_aws_demands(entry: dict[
     assert entry["page"].startswith("https://docs.aws.amazon.com/")
     for role in entry["roles"]:
         demanded, resource = set(entry["actions"]), "*" if role in OF_MACHINES else {"Ref": "CredentialsKey"}
+        if role == "EndpointRole":
+            resource = {"GetAtt": "EndpointDestination.Arn"}
         allowed = [s for s in statements(role) if demanded & set(listed(s["Action"])) and s["Resource"] == resource]
         assert [set(listed(statement["Action"])) for statement in allowed] == [demanded]
 
@@ -211,6 +213,14 @@ def test_every_log_group_forgets() -> None:
     groups = of_type("AWS::Logs::LogGroup")
     assert len(groups) == len(FUNCTIONS) + 1  # the state machines share one
     assert {properties["RetentionInDays"] for properties in groups.values()} <= {30, 60, 90, 120, 180, 365}
+
+
+def test_it_is_said_how_long_the_stacks_name_may_be() -> None:
+    """Lambda takes 64 characters: docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html"""
+    longest = max(len(f["FunctionName"]["Sub"].removeprefix("${AWS::StackName}")) for f in FUNCTIONS.values())
+    said = f"at most {64 - longest} characters"
+    assert said in TEMPLATE["Description"]
+    assert said in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

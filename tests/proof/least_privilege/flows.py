@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from tests.kit import books
-from tests.kit.faults import START_EXECUTION
+from tests.kit.bus import Queue
+from tests.kit.faults import PUT_EVENTS, START_EXECUTION
 from tests.kit.merchant import new_id, payment
 from tests.kit.stacks import Deployment
 from tests.kit.waiting import at_once, eventually
@@ -18,7 +19,7 @@ Flow = Callable[[Deployment], None]
 SWEPT_WITHIN_S = 60 + 10 + 5
 """The emulator looks every ten seconds whether a rule is due."""
 
-FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep")
+FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep", "PublishEvents")
 
 LOOKED = {"TaskSucceeded", "TaskFailed", "LambdaFunctionFailed", "TaskTimedOut"}
 
@@ -111,6 +112,20 @@ def the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile(here: Deployment
     _taken_on(here, payment_request_id)
 
 
+def what_happened_is_told(here: Deployment) -> None:
+    shop = here.listener("least-privilege")
+    payment_request_id, _ = here.pay("told", notify="lost")
+    shop.heard(payment_request_id, within_s=PATIENCE_S)
+
+
+def what_the_bus_refuses_is_kept(here: Deployment) -> None:
+    letters = Queue(here.aws("sqs"), here.outputs["DeadLetterQueue"])
+    with here.faults.injected({"op": PUT_EVENTS, "match": "refused-", "times": -1, "error": "Broken"}):
+        payment_request_id, _ = here.pay("refused", notify="lost")
+        # The only one is tried for 20 s before it is kept.
+        eventually(lambda: letters.about(payment_request_id), "the letter", 20 + PATIENCE_S)
+
+
 def the_sweep_runs_every_minute(here: Deployment) -> None:
     since_ms = int(time.time() * 1000)
     eventually(lambda: _logged(here, "Sweep", since_ms), "a run of the sweep", SWEPT_WITHIN_S, every_s=1)
@@ -126,6 +141,8 @@ FLOWS: list[Flow] = [
     the_sweep_starts_the_polling_that_nobody_started,
     the_sweep_has_an_order_polled_again_whose_execution_was_stopped,
     the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile,
+    what_happened_is_told,
+    what_the_bus_refuses_is_kept,
 ]
 
 
