@@ -1,4 +1,5 @@
-"""Payments on every path, taken by the deployed template from the simulated Alipay, and checked against its ledger.
+"""A wallet linked by its QR code, then payments on every path: taken by the deployed template from the simulated
+Alipay, and checked against its ledger.
 
     .local/venvs/dev/bin/python -m local.demo
 
@@ -34,6 +35,11 @@ RUN = DIRECTORY / "run"
 AMOUNT = {"currency": "HKD", "value": "1990"}
 AMOUNT_SHOWN = "HKD 19.90"
 
+AGREEMENT_ID = "demo-agreement"
+
+LINKED_WITHIN_S = 60.0
+"""An authCode lives for a minute: what is not LINKED by then never will be."""
+
 LIMIT_S = 45.0
 """An order without its result by then has none: the slowest needs some 10 s, and an auto debit lives for 55 s."""
 
@@ -64,9 +70,18 @@ class Scenario:
     expected: Expectation
     requests: int = 1
     starts_after_s: float = 0.0
+    by_agreement: bool = False
 
 
 SCENARIOS = (
+    Scenario(
+        "by agreement",
+        "Debited by the wallet that was just linked: the shop names the agreement and never sees a token.",
+        "demo-agreement-paid",
+        "paid",
+        Expectation("SUCCESS", "pay", debits=1, answers=(200,), notifications=(200,)),
+        by_agreement=True,
+    ),
     Scenario(
         "paid at once",
         "Alipay's answer to pay is the result; the notification after it changes nothing.",
@@ -220,6 +235,19 @@ class Stack:
         with _session() as session:  # a connection of its own: it is called by many threads at once
             return session.post(f"{self._api_url}/payments", json=body, timeout=40)
 
+    def start_link(self) -> Json:
+        """Ask for an agreement, whose QR code the buyer scans."""
+        request = {"agreementId": AGREEMENT_ID, "customerBelongsTo": "ALIPAY_HK"}
+        return _document(self._session.post(f"{self._api_url}/agreements", json=request, timeout=40))
+
+    def agreement(self) -> Json:
+        return _document(self._session.get(f"{self._api_url}/agreements/{AGREEMENT_ID}", timeout=30))
+
+    def approve(self, qr_code: str) -> None:
+        """The buyer's hand."""
+        body = {"qrCode": qr_code, "do": "approve"}
+        self._session.post(f"{self._alipay_url}/_sim/buyer", json=body, timeout=10).raise_for_status()
+
     def order(self, payment_request_id: str) -> tuple[int, Json]:
         response = self._session.get(f"{self._api_url}/payments/{payment_request_id}", timeout=30)
         return response.status_code, _document(response)
@@ -336,8 +364,35 @@ class Watcher:
                     fact(time.time(), scenario, "merchant", text)
 
 
+def link_wallet(stack: Stack, printer: Printer) -> bool:
+    """Link a wallet, from its QR code to the token; whether it is LINKED."""
+    started = time.monotonic()
+
+    def say(who: str, what: str, colour: int = 0) -> None:
+        printer.say(f"{time.monotonic() - started:6.2f} s  {who:<9}  {printer.paint(what, colour)}")
+
+    say("merchant", f"POST /agreements, {AGREEMENT_ID}")
+    shown = stack.start_link()
+    qr_code = shown.get("qrCode", {}).get("text")
+    if not qr_code:
+        say("merchant", f"POST /agreements -> {shown.get('title') or shown}", RED)
+        return False
+    say("merchant", f"POST /agreements -> {shown['status']}, QR code {qr_code}")
+    stack.approve(qr_code)
+    say("buyer", "scans the QR code and agrees")
+    agreement = stack.agreement()
+    while agreement.get("status") == "AUTHORIZING" and time.monotonic() < started + LINKED_WITHIN_S:
+        time.sleep(TICK_S)
+        agreement = stack.agreement()
+    linked = agreement.get("status") == "LINKED"
+    say("merchant", f"GET /agreements/{AGREEMENT_ID} -> {agreement.get('status')}", GREEN if linked else RED)
+    printer.say()
+    return linked
+
+
 def pay_request(scenario: Scenario) -> Json:
     """The body of POST /payments. The access token is the buyer's consent; the simulator takes any."""
+    method = {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": f"token-{scenario.payment_request_id}"}
     return {
         "paymentRequestId": scenario.payment_request_id,
         "order": {
@@ -346,7 +401,7 @@ def pay_request(scenario: Scenario) -> Json:
             "orderAmount": AMOUNT,
         },
         "paymentAmount": AMOUNT,
-        "paymentMethod": {"paymentMethodType": "ALIPAY_HK", "paymentMethodId": f"token-{scenario.payment_request_id}"},
+        "paymentMethod": {"agreementId": AGREEMENT_ID} if scenario.by_agreement else method,
         "settlementStrategy": {"settlementCurrency": "USD"},
     }
 
@@ -494,14 +549,14 @@ def main() -> int:
         stack = Stack(up(Choices(directory=DIRECTORY, port=free_port())))
         printer.say("  warming up the functions")
         stack.warm_up()
-        printer.say(
-            f"\nThe stack is up after {time.monotonic() - started:.0f} s. {len(SCENARIOS)} orders, one on each path:\n"
-        )
+        up_s = time.monotonic() - started
+        printer.say(f"\nThe stack is up after {up_s:.0f} s. A wallet is linked, then {len(SCENARIOS)} orders:\n")
         for scenario in SCENARIOS:
             printer.say(f"  {printer.paint(scenario.name, 1)}\n      {scenario.sentence}")
         printer.say()
+        linked = link_wallet(stack, printer)
         orders = Watcher(stack, printer).watch()
-        fine = report(stack, orders, printer)
+        fine = report(stack, orders, printer) and linked
         keep_books(stack)
     finally:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -512,7 +567,7 @@ def main() -> int:
         printer.say(f"\n{places()}\n\nNot every order ended as expected ({seconds:.0f} s).")
         return 1
     printer.say(f"\nEvery order ended as expected ({seconds:.0f} s). Logs and ledger: {_shown(RUN)}")
-    printer.say("To pay yourself: make up")
+    printer.say("To link a wallet and pay yourself: make up")
     return 0
 
 
