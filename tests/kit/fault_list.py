@@ -44,6 +44,16 @@ SHOWN = {
     "F38": "the gateway dark for ten minutes with 1,000 orders open: each settled at its next scheduled inquiry",
     "F42": "a cancel refused for good: INIT, the polling goes on, the code is kept",
     "F44": "the publisher dies, the bus is busy, takes a part or never one: told at least once, equal to the byte",
+    "F45": "consult unanswered, unknown, refused or unsigned: 503 or 502 with the code, no QR code that is not proved",
+    "F46": "an authCode many times at once, with others, after the link: one exchange, each acknowledged",
+    "F47": "the webhook dies before its write: no acknowledgement; after it: exchanged without a redelivery",
+    "F48": "applyToken without an answer, then the same token, another, or INVALID_AUTHCODE: linked, linked, failed",
+    "F49": "the exchange dies between Alipay's answer and the write: made once more",
+    "F50": "a token before, after or instead of a code, and one that the buyer cancels: one agreement, which ends",
+    "F51": "a refresh that is refused: told, and the token pays until its end",
+    "F52": "a revocation without an answer, or that nobody takes on: called again until it is answered",
+    "F53": "KMS away: payments by agreement 503 and nothing sent, the webhook 5xx, other payments go on",
+    "F54": "a token refreshed between two tries of one payment: the same bytes, or left to inquiry",
 }
 
 LATER = {

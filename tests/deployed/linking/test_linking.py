@@ -87,6 +87,7 @@ def test_simultaneous_first_requests_show_one_qr_code(links: Links) -> None:
     ["reset-after", "reset-before", "U:UNKNOWN_EXCEPTION", "http:500", "unsigned:S", "otherkey:S"],
     ids=str,
 )
+@pytest.mark.fault("F45")
 def test_a_consult_that_says_nothing_provable_is_a_503_and_the_same_request_goes_on(
     links: Links, behaviour: Any
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_consult_that_says_nothing_provable_is_a_503_and_the_same_request_goes
     assert (again.status, "qrCode" in again.json) == (201, True)
 
 
+@pytest.mark.fault("F45")
 def test_a_consult_that_is_refused_names_the_code_and_what_to_do(links: Links) -> None:
     agreement_id, answer = links.ask(plan="consult-refused")
     assert (answer.status, answer.json["resultCode"]) == (502, "NO_PAY_OPTIONS")
@@ -110,6 +112,7 @@ def test_a_consult_that_is_refused_names_the_code_and_what_to_do(links: Links) -
 # --- The webhook -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F46")
 def test_thirty_two_codes_are_one_exchange_and_32_acknowledgements(links: Links) -> None:
     agreement_id, _ = links.ask(plan=links.plan(new_id("once"), notify="lost"))
     links.buyer(agreement_id, "approve")
@@ -128,11 +131,13 @@ def test_thirty_two_codes_are_one_exchange_and_32_acknowledgements(links: Links)
 
 
 @pytest.mark.parametrize("plan", ["token-created", "code-and-token", "sixteen-codes"])
+@pytest.mark.fault("F50")
 def test_a_token_instead_of_a_code_or_after_it_is_one_agreement(links: Links, plan: str) -> None:
     agreement_id = links.linked(plan)
     assert links.pay(agreement_id)[1].json["status"] == "SUCCESS"
 
 
+@pytest.mark.fault("F50")
 def test_a_buyer_who_cancels_in_the_wallet_ends_it(links: Links) -> None:
     agreement_id = links.linked()
     links.buyer(agreement_id, "cancel")
@@ -215,6 +220,7 @@ def test_a_forgery_is_refused_before_table_or_kms_are_read(links: Links, fast: D
 
 
 @pytest.mark.parametrize("plan", ["exchange-unanswered-same", "exchange-unanswered-another"])
+@pytest.mark.fault("F48")
 def test_an_answer_that_was_lost_is_asked_for_again(links: Links, plan: str) -> None:
     agreement_id = links.linked(plan)
     assert links.at_alipay(agreement_id)["exchanges"] == 2
@@ -223,6 +229,7 @@ def test_an_answer_that_was_lost_is_asked_for_again(links: Links, plan: str) -> 
     assert len(bodies) == 1
 
 
+@pytest.mark.fault("F48")
 def test_a_code_that_was_spent_by_a_lost_answer_failed_and_a_person_is_told(links: Links) -> None:
     agreement_id, _ = links.ask(plan="exchange-unanswered-spent")
     failed = links.became(agreement_id, "FAILED")
@@ -236,6 +243,7 @@ def test_a_code_that_is_refused_failed(links: Links) -> None:
     assert "perhapsLinked" not in failed
 
 
+@pytest.mark.fault("F47")
 def test_a_webhook_killed_after_its_write_is_exchanged_without_a_redelivery(links: Links, fast: Deployment) -> None:
     agreement_id, _ = links.ask(plan=links.plan(new_id("killed"), notify="lost"))
     links.buyer(agreement_id, "approve")
@@ -249,6 +257,7 @@ def test_a_webhook_killed_after_its_write_is_exchanged_without_a_redelivery(link
         links.became(agreement_id, "LINKED")
 
 
+@pytest.mark.fault("F47")
 def test_a_webhook_killed_before_its_write_is_not_acknowledged(links: Links, fast: Deployment) -> None:
     agreement_id, _ = links.ask(plan=links.plan(new_id("killed"), notify="lost"))
     links.buyer(agreement_id, "approve")
@@ -261,6 +270,27 @@ def test_a_webhook_killed_before_its_write_is_not_acknowledged(links: Links, fas
         assert not delivery.result()["acknowledged"]
     assert links.get(agreement_id).json["status"] == "AUTHORIZING"
     assert links.notify(agreement_id)["acknowledged"]
+
+
+@pytest.mark.fault("F49")
+def test_an_exchange_killed_between_alipays_answer_and_its_write_is_made_once_more(
+    links: Links, fast: Deployment
+) -> None:
+    plan = links.plan(new_id("killed"), notify="lost", exchangeAgain="same")
+    agreement_id, _ = links.ask(plan=plan)
+    links.buyer(agreement_id, "approve")
+    with fast.polling_at(1):
+        with fast.faults_of("ApplyToken") as faults:
+            # The first write takes the call upon itself, the second one links.
+            faults.add({"op": UPDATE_ITEM, "match": agreement_id, "skip": 1, "hold": True, "drop": "before"})
+            assert links.notify(agreement_id)["acknowledged"]
+            eventually(faults.holds, "answered by Alipay, held before the write")
+            assert links.get(agreement_id).json["status"] == "AUTHORIZING"
+            fast.functions.kill("ApplyToken")
+            faults.clear()
+        links.became(agreement_id, "LINKED", 120)
+    assert links.at_alipay(agreement_id)["exchanges"] == 2
+    assert links.pay(agreement_id)[1].json["status"] == "SUCCESS"
 
 
 def test_durable_and_exchanged_in_time_from_a_cold_start(links: Links, fast: Deployment) -> None:
@@ -330,13 +360,12 @@ def test_a_dead_token_fails_the_payment_and_ends_the_agreement(links: Links) -> 
     assert links.pay(agreement_id)[1].status == 409
 
 
+@pytest.mark.fault("F54")
 def test_an_open_order_keeps_the_token_it_was_sent_with(links: Links, fast: Deployment) -> None:
     """The token is refreshed between two tries: the second is left to inquiry, and never sent with other bytes."""
     agreement_id = links.linked("expires-soon")
     payment_request_id = new_id("refreshed")
-    fast.alipay.plan(
-        payment_request_id, pay=["reset"] * 3 + ["normal"], inquiry=["U"] * 9, notify="lost", expires=False
-    )
+    fast.alipay.plan(payment_request_id, pay=["reset"] * 3 + ["normal"], inquiry=["U"] * 4 + ["normal"], notify="lost")
     with fast.polling_at(1):
         assert links.pay(agreement_id, payment_request_id)[1].status == 202
         links.set_instant(agreement_id, "dueAt", "2020-01-01T00:00:00.000Z")
@@ -346,9 +375,11 @@ def test_an_open_order_keeps_the_token_it_was_sent_with(links: Links, fast: Depl
         assert links.pay(agreement_id, payment_request_id)[1].status == 202
     calls = fast.alipay.calls(payment_request_id, "pay")
     assert len({call["bodySha256"] for call in calls}) == 1
+    fast.seen.settled(payment_request_id, 120)
     assert links.pay(agreement_id)[1].json["status"] == "SUCCESS", "a new payment takes the new token"
 
 
+@pytest.mark.fault("F51")
 def test_a_refresh_that_is_refused_is_told_and_the_token_pays_on(links: Links, fast: Deployment) -> None:
     bus = Listener(fast.aws, fast.description["eventBus"], new_id("refused"), {})
     agreement_id = links.linked("refresh-refused")
@@ -362,6 +393,7 @@ def test_a_refresh_that_is_refused_is_told_and_the_token_pays_on(links: Links, f
     assert len(links.calls(agreement_id, "applyToken")) == 2, "the exchange, and one refresh"
 
 
+@pytest.mark.fault("F53")
 def test_kms_away_sends_nothing_and_the_webhook_asks_for_another_delivery(links: Links, fast: Deployment) -> None:
     agreement_id = links.linked()
     waiting, _ = links.ask(plan=links.plan(new_id("kms"), notify="lost"))
@@ -383,6 +415,7 @@ def test_kms_away_sends_nothing_and_the_webhook_asks_for_another_delivery(links:
 # --- The end -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F52")
 def test_a_revocation_without_an_answer_is_called_again(links: Links) -> None:
     agreement_id = links.linked("revoke-unanswered")
     links.revoke(agreement_id)
@@ -398,6 +431,7 @@ def test_what_was_never_linked_cannot_be_revoked(links: Links) -> None:
     assert links.get("a.b").status == 404
 
 
+@pytest.mark.fault("F52")
 def test_a_revocation_that_nobody_took_on_is_found_by_the_sweep(links: Links, fast: Deployment) -> None:
     agreement_id = links.linked()
     with fast.faults_of("UnlinkWallet") as faults:
