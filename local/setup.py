@@ -31,6 +31,7 @@ REQUIREMENTS = {
         "layers/dependencies/requirements.txt",
         "functions/reconcile/requirements.txt",
     ],
+    "contract": ["local/environments/contract.txt"],
     "fuzz": ["local/environments/fuzz.txt", "layers/dependencies/requirements.txt"],
 }
 """The first file is installed; the others are what it includes."""

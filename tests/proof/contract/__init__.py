@@ -1,0 +1,1 @@
+"""docs/openapi.yaml held against the deployed template with thousands of requests."""
