@@ -41,14 +41,15 @@ class CancelCall:
         now = datetime.now(UTC)
         if isinstance(reading, Refused):
             telemetry.cancel_heard("refused", reading.code, order.log_keys)
-            return self.conclude(self._table.note_cancel_refused(order, reading.code, now).row, now)
+            heard = order.hears(f"cancel F/{reading.code}", now)
+            return self.conclude(self._table.note_cancel_refused(heard, reading.code, now).row, now)
         if isinstance(reading, Final):
             telemetry.cancel_heard("accepted", "SUCCESS", order.log_keys)
             return settle_unless_crossed(self._table, order, reading, Witness.CANCEL, now)
         telemetry.cancel_heard("unanswered", reading.said, order.log_keys)
         if isinstance(reading, Contradiction):
             settle_unless_crossed(self._table, order, reading, Witness.CANCEL, now)
-        return self._table.note_cancel_unanswered(order, reading.said).row
+        return self._table.note_cancel_unanswered(order.hears(reading.said, now), reading.said).row
 
     def conclude(self, order: Order, at: datetime) -> Order:
         """The order, which is FAIL if it is proved that Alipay never had the payment. Raises TableFault."""

@@ -111,7 +111,7 @@ class Inquirer:
             else next_look(order, now, close_at, self._schedule, looks, cancels)
         )
         said = f"inquiry S: {reading.status}" if isinstance(reading, Final) else reading.said
-        order = self._table.note_inquiry(order, said, overdue_from(following, now, close_at)).row
+        order = self._table.note_inquiry(order.hears(said, now), said, overdue_from(following, now, close_at)).row
         return self._cancel_call.conclude(order, now), now
 
     def _inquire(self, order: Order) -> Reading[Status]:

@@ -10,6 +10,7 @@ from autodebit.alipay.reading import Final
 from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
 from autodebit.payment.advice import advice
+from autodebit.payment.heard import Heard, with_heard
 from autodebit.payment.identity import digest
 from autodebit.polling import NEVER, look_before
 
@@ -70,6 +71,8 @@ class Order:
     polling_round: int = 0
     inquiries: int = 0
     last_inquiry: str | None = None
+    heard: tuple[Heard, ...] = ()
+    """What inquiries and cancels heard that gave no result; two at once may keep the words of one of them."""
 
     # The cancel (`payment.closing` has the rules).
     cancel_requested_at: datetime | None = None
@@ -148,6 +151,10 @@ class Order:
             return None
         look_at = look_before(self.overdue_at)
         return look_at if look_at > self.attempted_at else self.overdue_at
+
+    def hears(self, said: str, at: datetime) -> "Order":
+        """The order once this was heard of it, for the write that notes it."""
+        return replace(self, heard=with_heard(self.heard, said, at))
 
     def is_token(self, text: str) -> bool:
         """Whether the text is the access token that was sent."""

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import ListAttribute, MapAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
@@ -21,6 +22,7 @@ from autodebit.errors import OrderNotFound
 from autodebit.events import Told, shown_json
 from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
 from autodebit.payment.fields import REFERENCE_LENGTH_MAX
+from autodebit.payment.heard import Heard
 from autodebit.payment.order import Order, SettledOrder, Status, Witness
 from autodebit.payment.transitions import CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.polling import sending_overdue_at
@@ -70,6 +72,15 @@ class OrdersByReference(GlobalSecondaryIndex["OrderItem"]):  # type: ignore[no-u
     createdAt = UnicodeAttribute(range_key=True)
 
 
+class HeardEntry(MapAttribute[str, Any]):
+    """One entry of a row's `heard`; what was heard once has the first two alone."""
+
+    said = UnicodeAttribute()
+    at = UnicodeAttribute()
+    times = NumberAttribute(null=True)
+    until = UnicodeAttribute(null=True)
+
+
 class OrderItem(SettlingItem, Model):
     """The row, in Alipay's spelling."""
 
@@ -89,6 +100,8 @@ class OrderItem(SettlingItem, Model):
     identity = UnicodeAttribute()
     tokenDigest = UnicodeAttribute(null=True)
     payBodySha256 = UnicodeAttribute()
+
+    heard = ListAttribute(of=HeardEntry, null=True)
 
     cancelRequestedAt = UnicodeAttribute(null=True)
     cancelAttempt = UnicodeAttribute(null=True)
@@ -228,12 +241,13 @@ class OrderTable(SettlingRows[Order]):
         )
 
     def note_inquiry(self, order: Order, said: str, overdue_at: datetime) -> Written[Order]:
-        """Note what one more inquiry heard, the order's `absences`, and by when somebody will have looked again."""
+        """Note what one more inquiry heard, its `heard` and `absences`, and by when somebody will have looked again."""
         return self.change(
             order.key,
             [
                 OrderItem.inquiries.set(order.inquiries + 1),
                 OrderItem.lastInquiry.set(said),
+                *_keep_heard(order),
                 *(
                     [OrderItem.absences.remove(), OrderItem.absentAt.remove()]
                     if order.absent_at is None
@@ -279,6 +293,7 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.lastCancel.set(f"cancel F/{code}"),
                 OrderItem.cancelCode.set(code),
                 OrderItem.cancelRefusedAt.set(stored_instant(at)),
+                *_keep_heard(order),
             ],
             OrderItem.cancelAttempt == order.cancel_attempt,
         )
@@ -287,7 +302,7 @@ class OrderTable(SettlingRows[Order]):
         """Note that the order's attempt has ended without an answer, and what was heard."""
         return self.change(
             order.key,
-            [OrderItem.cancelAttemptedAt.remove(), OrderItem.lastCancel.set(said)],
+            [OrderItem.cancelAttemptedAt.remove(), OrderItem.lastCancel.set(said), *_keep_heard(order)],
             OrderItem.cancelAttempt == order.cancel_attempt,
         )
 
@@ -366,6 +381,28 @@ def observe(order: Order, amount: Amount) -> Change:
     )
 
 
+def _keep_heard(order: Order) -> list[Action]:
+    entries = [
+        HeardEntry(  # type: ignore[no-untyped-call]
+            said=heard.said,
+            at=stored_instant(heard.at),
+            times=heard.times if heard.times > 1 else None,
+            until=stored_instant(heard.until) if heard.times > 1 else None,
+        )
+        for heard in order.heard
+    ]
+    return [OrderItem.heard.set(entries)] if entries else []
+
+
+def _heard(entry: HeardEntry) -> Heard:
+    return Heard(
+        entry.said,
+        datetime.fromisoformat(entry.at),
+        int(entry.times or 1),
+        datetime.fromisoformat(entry.until or entry.at),
+    )
+
+
 def order_in(image: dict[str, Any]) -> Order:
     """The order in an image of the table's stream, which is DynamoDB's JSON."""
     return _order(OrderItem.from_raw_data(image))
@@ -403,6 +440,7 @@ def _order(item: OrderItem) -> Order:
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,
+        heard=tuple(_heard(entry) for entry in item.heard or ()),
         cancel_requested_at=_instant(item.cancelRequestedAt),
         cancel_attempt=item.cancelAttempt,
         cancel_attempted_at=_instant(item.cancelAttemptedAt),
