@@ -3,7 +3,7 @@
 PYTHON ?= python3.13
 DEV := .local/venvs/dev/bin
 
-.PHONY: setup demo quick test prove up down logs model bench bench-books load growth check-secret check fix lock sbom
+.PHONY: setup demo quick test prove up down logs ops model bench bench-books load growth check-secret check fix lock sbom
 .DEFAULT_GOAL := test
 
 setup:
@@ -39,6 +39,9 @@ model: setup
 
 logs: setup
 	@$(DEV)/python -m local.stack logs
+
+ops: setup
+	@$(DEV)/python -m ops --local .local/stack.json $(ARGS)
 
 bench: setup
 	@$(DEV)/python -m local.bench.bench

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("ORDERS_TABLE", "orders")
 os.environ.setdefault("REFUNDS_TABLE", "refunds")
 os.environ.setdefault("AGREEMENTS_TABLE", "agreements")
+os.environ.setdefault("REFUNDS_TABLE", "refunds")
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "autodebit")
 

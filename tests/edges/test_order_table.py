@@ -483,6 +483,15 @@ def test_contradictions_are_kept_and_told_whatever_the_status_and_each_once(rows
     assert row(rows) == OPENED | {"status": status.value} | gained
 
 
+def test_what_was_heard_comes_back_with_its_times(rows: Any) -> None:
+    heard = opened()
+    for second, said in enumerate(("a", "a", "b")):
+        heard = TABLE.note_inquiry(heard.hears(said, NOW + timedelta(seconds=second)), said, LATER).row
+    assert [(entry.said, entry.times) for entry in TABLE.get(ID).heard] == [("a", 2), ("b", 1)]
+    assert TABLE.get(ID).heard == heard.heard
+    assert heard.heard[0].until == NOW + timedelta(seconds=1)
+
+
 def test_a_row_keeps_no_more_contradictions_than_it_can_hold(rows: Any) -> None:
     opened()
     new = [TABLE.note_contradiction(order(), f"said {number}", LATER).won for number in range(12)]
@@ -509,7 +518,13 @@ def test_what_is_told_of_an_order_stands_in_order(rows: Any) -> None:
 
 def test_the_usual_row_costs_one_write_unit(rows: Any) -> None:
     """Each KB begun is one more: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""
-    created = OPENED | {"inquiries": 3, "lastInquiry": "inquiry S: PROCESSING", "merchantAccountId": "2188120000000000"}
+    heard = {"said": "inquiry S: PROCESSING", "at": "2026-11-22T09:30:05.000Z", "times": 3}
+    created = OPENED | {
+        "inquiries": 3,
+        "lastInquiry": "inquiry S: PROCESSING",
+        "heard": [heard | {"until": "2026-11-22T09:30:18.000Z"}],
+        "merchantAccountId": "2188120000000000",
+    }
     rows.put_item(Item=created | {"paymentRequestId": "x" * 64, "referenceOrderId": "y" * 64})
     TABLE.settle(order(payment_request_id="x" * 64), PAID, Witness.NOTIFY, LATER)
     image = dynamodb_json(row(rows, "x" * 64))

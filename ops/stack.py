@@ -1,0 +1,143 @@
+"""The deployed stack that a command is about: its names, its tables, and the ways to ask its functions for something.
+
+Nothing here writes a row but `OrderTable.acknowledge`; a result comes only through the deployed functions.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autodebit.agreement.agreement_table import AgreementTable
+    from autodebit.payment.order import Order
+    from autodebit.payment.order_table import OrderTable
+    from autodebit.refund.refund import Refund
+    from autodebit.refund.refund_table import RefundTable
+
+
+class OpsFailed(Exception):
+    """What is wrong, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of the template. `outputs` are the template's."""
+
+    name: str
+    outputs: dict[str, str]
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The variables of the inquiry function: gateway, secret, schedule, CloseAfter."""
+        answer = client("lambda").get_function_configuration(FunctionName=f"{self.name}-Inquiry")
+        variables: dict[str, str] = answer["Environment"]["Variables"]
+        return variables
+
+    @property
+    def close_after_s(self) -> int:
+        """The template's CloseAfter."""
+        return int(self.settings["CLOSE_AFTER"])
+
+    @cached_property
+    def orders(self) -> "OrderTable":
+        from autodebit.payment.order_table import OrderTable
+
+        return OrderTable()
+
+    @cached_property
+    def refunds(self) -> "RefundTable":
+        from autodebit.refund.refund_table import RefundTable
+
+        return RefundTable()
+
+    @cached_property
+    def agreements(self) -> "AgreementTable":
+        from autodebit.agreement.agreement_table import AgreementTable
+
+        return AgreementTable()
+
+    def find(self, key: str) -> "Order | Refund":
+        """The payment or the refund of this id. Raises OpsFailed if there is neither."""
+        from autodebit.errors import OrderNotFound, RefundNotFound
+
+        try:
+            return self.orders.get(key)
+        except OrderNotFound:
+            pass
+        try:
+            return self.refunds.get(key)
+        except RefundNotFound:
+            raise OpsFailed(f"there is no payment or refund {key}; `ops agreement` shows agreements") from None
+
+    def open_rows(self) -> "Iterator[Order | Refund]":
+        """Every order and refund that is watched or waits for a person, as the tables hold them now."""
+        from autodebit.payment.transitions import awaits_a_person
+        from autodebit.polling import NEVER
+
+        seen = set()
+        for order in self.orders.get_many({overdue.key for overdue in self.orders.overdue(NEVER)}):
+            seen.add(order.key)
+            if order.is_init:
+                yield order
+        for order in self.orders.get_many(set(self.orders.waiting_for_a_person()) - seen):
+            if awaits_a_person(order):
+                yield order
+        watched = {overdue.key for overdue in self.refunds.overdue(NEVER)}
+        for key in watched | set(self.refunds.waiting_for_a_person()):
+            yield self.refunds.get(key)
+
+    def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        """What a function of the stack returns. Raises OpsFailed if it fails."""
+        answer = client("lambda").invoke(FunctionName=f"{self.name}-{function}", Payload=json.dumps(event).encode())
+        returned: dict[str, Any] = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise OpsFailed(f"{self.name}-{function} failed: {returned.get('errorType')}; read its log")
+        return returned
+
+
+def client(service: str) -> Any:
+    """A client with the operator's own credentials."""
+    import boto3
+
+    return boto3.client(service)
+
+
+def open_stack(name: str, description: Path | None) -> Stack:
+    """The stack of this name, or the local one that `description` (a stack.json) tells of. Raises OpsFailed.
+
+    Sets the variables that the shared package reads when it is imported.
+    """
+    if description is not None:
+        name = _use_local(description)
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        [described] = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        raise OpsFailed(f"stack {name}: {error}") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    os.environ |= {
+        "ORDERS_TABLE": outputs["OrdersTable"],
+        "REFUNDS_TABLE": outputs["RefundsTable"],
+        "AGREEMENTS_TABLE": outputs["AgreementsTable"],
+    }
+    return Stack(name, outputs)
+
+
+def _use_local(description: Path) -> str:
+    """Aim at the emulator; the name of its stack."""
+    try:
+        local = json.loads(description.read_text())
+    except OSError:
+        raise OpsFailed(f"there is no {description}: no local stack is up (make up)") from None
+    os.environ |= {
+        "AWS_ENDPOINT_URL": local["awsEndpointUrl"],
+        "AWS_DEFAULT_REGION": local["region"],
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    return str(local["stackName"])
