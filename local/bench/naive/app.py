@@ -40,7 +40,7 @@ stepfunctions = boto3.client("stepfunctions")
 once = DynamoDBPersistenceLayer(table_name=os.environ["ORDERS_TABLE"])
 
 
-class Payment(BaseModel):  # type: ignore[misc]
+class Payment(BaseModel):
     paymentRequestId: str
     paymentAmount: dict[str, str]
 
