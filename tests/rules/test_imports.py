@@ -32,7 +32,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.agreement", "agreement.debit"),
     "agreement": (*EDGE, *LOOKS, "alipay", "rows", "agreement"),
     "agreement.vault": ("errors", "aws", "alipay"),
-    "refund": (*EDGE, *LOOKS, "alipay", "rows", "refund", "payment.naming", "payment.order", "payment.order_table"),
+    "refund": (
+        *EDGE,
+        *LOOKS,
+        "alipay",
+        "rows",
+        "refund",
+        *("payment.naming", "payment.order", "payment.order_table", "payment.outcome"),
+    ),
     "reconciliation": (
         *EDGE,
         *("aws", "event_bus", "events", "rows.days"),

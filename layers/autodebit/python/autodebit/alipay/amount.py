@@ -12,10 +12,11 @@ from autodebit.alipay.strict_json import text_at
 from autodebit.errors import FieldError
 
 CURRENCY = Text(3, True, re.compile(r"[A-Z]{3}"), "must be three capital letters (ISO 4217)")
+POSITIVE_VALUE = re.compile(r"[1-9][0-9]{0,15}")
 POSITIVE = Text(
     16,
     True,
-    re.compile(r"[1-9][0-9]{0,15}"),
+    POSITIVE_VALUE,
     "must be 1 to 16 digits in the currency's minor unit, greater than zero, without a leading zero",
 )
 STATED = Text(

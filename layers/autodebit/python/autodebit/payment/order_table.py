@@ -346,39 +346,30 @@ class OrderTable(SettlingRows[Order]):
 def reserve(payment_request_id: str, amount: Amount) -> Change:
     """What a refund of this amount takes of what its payment can give back, if that is enough."""
     value = int(amount.value)
-    return Change(
-        OrderItem(payment_request_id),
-        (OrderItem.status == Status.SUCCESS.value) & (OrderItem.refundable >= value),
-        [OrderItem.refundable.add(-value)],
-    )
+    return _on_paid(payment_request_id, [OrderItem.refundable.add(-value)], OrderItem.refundable >= value)
 
 
 def give_back(payment_request_id: str, amount: Amount) -> Change:
     """What a refund that failed had taken."""
-    return Change(
-        OrderItem(payment_request_id),
-        OrderItem.status == Status.SUCCESS.value,
-        [OrderItem.refundable.add(int(amount.value))],
-    )
+    return _on_paid(payment_request_id, [OrderItem.refundable.add(int(amount.value))])
 
 
 def note_refunded(payment_request_id: str, amount: Amount) -> Change:
     """What a refund gave back, of what it had reserved."""
-    return Change(
-        OrderItem(payment_request_id),
-        OrderItem.status == Status.SUCCESS.value,
-        [OrderItem.refunded.add(int(amount.value))],
-    )
+    return _on_paid(payment_request_id, [OrderItem.refunded.add(int(amount.value))])
 
 
-def observe(order: Order, amount: Amount) -> Change:
-    """What somebody else gave back; it takes of what is left as far as there is something left."""
-    left, value = order.refundable or 0, int(amount.value)
-    return Change(
-        OrderItem(order.payment_request_id),
-        (OrderItem.status == Status.SUCCESS.value) & (OrderItem.refundable == left),
-        [OrderItem.refundable.add(-min(left, value)), OrderItem.refunded.add(value)],
-    )
+def note_observed(payment_request_id: str, amount: Amount) -> Change:
+    """What somebody else gave back. Less than nothing is left while one of ours, which Alipay must refuse, has not
+    given back what it had reserved.
+    """
+    value = int(amount.value)
+    return _on_paid(payment_request_id, [OrderItem.refundable.add(-value), OrderItem.refunded.add(value)])
+
+
+def _on_paid(payment_request_id: str, actions: list[Action], provided: Condition | None = None) -> Change:
+    paid = OrderItem.status == Status.SUCCESS.value
+    return Change(OrderItem(payment_request_id), paid if provided is None else paid & provided, actions)
 
 
 def _keep_heard(order: Order) -> list[Action]:

@@ -1,4 +1,7 @@
-"""Adopt a refund that nobody asked for here: made in the merchant portal, seen in an inquiry or in a report."""
+"""Adopt a refund that nobody asked for here: somebody made it in the merchant portal, and Alipay tells of it.
+
+It counts against what is left of the payment.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +9,6 @@ from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.alipay.amount import Amount
-from autodebit.payment.order_table import OrderTable
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
 from autodebit.telemetry import logger
@@ -14,7 +16,10 @@ from autodebit.telemetry import logger
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A refund that Alipay knows; `refund_request_id` is of whoever asked for it."""
+    """A refund that succeeded at Alipay, in an inquiry of its payment or in a report.
+
+    `refund_request_id` is of whoever asked for it, `amount` in the payment's currency.
+    """
 
     refund_request_id: str
     refund_id: str | None
@@ -22,14 +27,13 @@ class Seen:
     refund_time: str | None = None
 
 
-def adopt(orders: OrderTable, refunds: RefundTable, payment_request_id: str, seen: Seen, now: datetime) -> Refund:
-    """The refund as it is booked; one that is known here already changes nothing.
-
-    Raises OrderNotFound and TableFault.
+def adopt(table: RefundTable, payment_request_id: str, seen: Seen, now: datetime) -> Refund | None:
+    """The refund of this id as it stands now; one that is known here is left as it is. None, and nothing is booked, if
+    the payment is not SUCCESS here. Raises TableFault.
     """
-    while True:
-        order = orders.get(payment_request_id)
-        observed = Refund(
+    attempt = uuid4().hex
+    stored = table.observe(
+        Refund(
             refund_request_id=seen.refund_request_id,
             payment_request_id=payment_request_id,
             status=Status.SUCCESS,
@@ -37,17 +41,15 @@ def adopt(orders: OrderTable, refunds: RefundTable, payment_request_id: str, see
             created_at=now,
             observed=True,
             body="",
-            attempt=uuid4().hex,
+            attempt=attempt,
             attempted_at=now,
             settled_by=Witness.INQUIRY,
             settled_at=now,
             refund_id=seen.refund_id,
             refund_time=seen.refund_time,
         )
-        stored = refunds.observe(observed, order)
-        if stored is None:  # the order has changed since it was read
-            continue
-        if stored.attempt == observed.attempt:
-            telemetry.count("RefundObserved")
-            logger.warning("refund observed", **stored.log_keys)
-        return stored
+    )
+    if stored is not None and stored.attempt == attempt:
+        telemetry.count("RefundObserved")
+        logger.warning("refund observed", **stored.log_keys)
+    return stored

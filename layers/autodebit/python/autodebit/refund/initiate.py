@@ -28,7 +28,7 @@ from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order_table import OrderTable
-from autodebit.polling import SENDING_S, overdue_at, sending_overdue_at
+from autodebit.polling import SENDING_S
 from autodebit.polling_machine import PollingMachine
 from autodebit.refund.observe import Observer
 from autodebit.refund.outcome import ALREADY_GIVEN_BACK, read_refund
@@ -40,8 +40,11 @@ from autodebit.repeat import call_until_answered
 from autodebit.settle import settle
 from autodebit.telemetry import logger
 
-BUDGET_S = 22.0
-"""For all calls, counted from the start of the POST: the rest of API Gateway's 29 s is for transactions and a look."""
+BUDGET_S = 21.0
+"""For the refund's calls, counted from the start of the POST."""
+
+LOOK_S = 4.0
+"""For the look at the payment after them; what is left of API Gateway's 29 s then is for the tables."""
 
 
 class Initiator:
@@ -59,7 +62,7 @@ class Initiator:
     def initiate(self, payment_request_id: str, request: RefundRequest, notify_url: str, deadline: float) -> Refund:
         """The refund as it stands when this POST can do no more for it. `deadline` is on time.monotonic's clock.
 
-        Raises OrderNotFound, RequestInvalid, RefundConflict, PaymentNotRefundable, RefundExceedsRest, RefundWindowOver
+        Raises OrderNotFound, RequestInvalid, RefundConflict, PaymentNotRefundable, RefundWindowOver, RefundExceedsRest
         and NotSent.
         """
         try:
@@ -79,14 +82,16 @@ class Initiator:
         try:
             refund = self._refunds.get(request.refund_request_id)
         except RefundNotFound:
-            refund = self._create(order, request, attempt, notify_url, now)
+            refund = self._create(order, request, attempt, notify_url, now, deadline)
         if differing := _differing(refund, payment_request_id, request):
             raise RefundConflict(differing)
         if refund.attempt == attempt:
             return self._send(order, refund, deadline, first_call=True)
         return self._repeat(order, refund, attempt, now, deadline)
 
-    def _create(self, order: Order, request: RefundRequest, attempt: str, notify_url: str, now: datetime) -> Refund:
+    def _create(
+        self, order: Order, request: RefundRequest, attempt: str, notify_url: str, now: datetime, deadline: float
+    ) -> Refund:
         """The refund of this id: a new one with its amount reserved, or the one that was first."""
         if faults := request.faults(order):
             raise RequestInvalid(faults)
@@ -95,7 +100,7 @@ class Initiator:
         if window_over(_paid_at(order), order.payment_method_type, now):
             raise RefundWindowOver
         if (order.refundable or 0) < int(request.amount.value):
-            raise RefundExceedsRest(order.refundable or 0, order.amount.currency)
+            raise _exceeds(order)
         refund = self._refunds.create(
             Refund(
                 refund_request_id=request.refund_request_id,
@@ -103,17 +108,16 @@ class Initiator:
                 status=Status.INIT,
                 amount=request.amount,
                 created_at=now,
-                body=request.body(self._payment_id(order), notify_url).decode(),
+                body=request.body(self._payment_id(order, deadline), notify_url).decode(),
                 attempt=attempt,
                 attempted_at=now,
             )
         )
         if refund is None:  # another refund took what was left
-            left = self._orders.get(order.payment_request_id).refundable or 0
-            raise RefundExceedsRest(left, order.amount.currency)
+            raise _exceeds(self._orders.get(order.payment_request_id))
         return refund
 
-    def _payment_id(self, order: Order) -> str:
+    def _payment_id(self, order: Order, deadline: float) -> str:
         """Alipay's id of the payment, which `refund` asks for: some editions' notifications do not tell it.
 
         Raises NotSent if it cannot be had now.
@@ -121,7 +125,7 @@ class Initiator:
         if order.payment_id is not None:
             return order.payment_id
         try:
-            answer = self._gateway.call("payments/inquiryPayment", naming_body(order))
+            answer = self._gateway.call("payments/inquiryPayment", naming_body(order), deadline)
         except GatewayError as error:
             telemetry.call_failed("inquiryPayment", error)
             raise NotSent("paymentId unknown") from error
@@ -133,19 +137,14 @@ class Initiator:
     def _repeat(self, order: Order, refund: Refund, attempt: str, now: datetime, deadline: float) -> Refund:
         """Send what never left, or the very bytes of an attempt that must be dead by now.
 
-        One whose schedule is spent is polled once more instead.
+        A refund does not expire: also one whose schedule is spent, and which Alipay may never have heard of, is sent.
         """
         if not refund.is_init:
             return refund
-        if refund.is_spent:
-            started = self._refunds.start_next_round(refund, overdue_at(now, self._polling.first_wait_s))
-            if started.won:
-                self._poll(started.row)
-            return started.row
         dead = (now - refund.attempted_at).total_seconds() > SENDING_S
         if not refund.never_sent and not dead:
             return refund
-        taken = self._refunds.take_over(refund, attempt, now, sending_overdue_at(now))
+        taken = self._refunds.take_over(refund, attempt, now)
         if not taken.won:
             return taken.row
         return self._send(order, taken.row, deadline, first_call=refund.never_sent)
@@ -166,17 +165,24 @@ class Initiator:
                 raise
             return noted.row
         try:
-            stored = settle(self._refunds, refund, reading, Witness.REFUND, _now())
-            if stored.status is Status.FAIL and stored.result_code in ALREADY_GIVEN_BACK:
-                self._observer.look(order, _now())
+            refund = settle(self._refunds, refund, reading, Witness.REFUND, _now())
         except TableFault as error:
             # What Alipay said is lost here, not there: the polling will hear it again.
             logger.error("result of refund not stored", reason=str(error))
             telemetry.count("Fault")
-            stored = refund
-        if stored.is_init:
-            self._poll(stored)
-        return stored
+        if refund.is_init:
+            self._poll(refund)
+        elif refund.status is Status.FAIL and refund.result_code in ALREADY_GIVEN_BACK:
+            self._look(order, deadline + LOOK_S)
+        return refund
+
+    def _look(self, order: Order, deadline: float) -> None:
+        """Find out what somebody else gave back; if that fails, the next refusal leads here again."""
+        try:
+            self._observer.look(order, _now(), deadline)
+        except TableFault as error:
+            logger.error("payment not looked at", reason=str(error))
+            telemetry.count("Fault")
 
     def _poll(self, refund: Refund) -> None:
         """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""
@@ -194,6 +200,10 @@ def _differing(refund: Refund, payment_request_id: str, request: RefundRequest) 
         "refundAmount.value": refund.amount.value == request.amount.value,
     }
     return [field for field in same if not same[field]]
+
+
+def _exceeds(order: Order) -> RefundExceedsRest:
+    return RefundExceedsRest(max(0, order.refundable or 0), order.amount.currency)
 
 
 def _paid_at(order: Order) -> datetime:

@@ -16,10 +16,9 @@ from pynamodb.models import Model
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
-from autodebit.errors import OrderNotFound, RefundNotFound
+from autodebit.errors import RefundNotFound
 from autodebit.events import Told, shown_json
-from autodebit.payment.order import Order
-from autodebit.payment.order_table import give_back, note_refunded, observe, reserve
+from autodebit.payment.order_table import give_back, note_observed, note_refunded, reserve
 from autodebit.polling import sending_overdue_at
 from autodebit.refund.refund import Refund, SettledRefund, Status, Witness
 from autodebit.refund.transitions import CONTRADICTED, OBSERVED, TOLD, TRANSITIONS, UNRESOLVED
@@ -107,16 +106,16 @@ class RefundTable(SettlingRows[Refund]):
         item.overdueAt = stored_instant(sending_overdue_at(refund.attempted_at))
         return self._store(item, refund.attempt, reserve(refund.payment_request_id, refund.amount))
 
-    def observe(self, refund: Refund, order: Order) -> Refund | None:
-        """Keep, book and tell a refund that nobody asked for here: the refund that stands there now, which an earlier
-        look may have put there. None if the order has changed since it was read.
+    def observe(self, refund: Refund) -> Refund | None:
+        """Keep, book and tell a refund that nobody asked for here: the refund that stands there now, this one or an
+        earlier one of its id. None if the order is not SUCCESS.
         """
         item = _item(refund)
         item.settledBy, item.settledAt = refund.settled_by, stored_instant(refund.created_at)
         item.settledDay = settled_day(refund.refund_request_id, refund.created_at, refund.refund_time)
         item.refundId, item.refundTime = refund.refund_id, refund.refund_time
         item.told, item.tells = [told_entry(Told(OBSERVED, refund.created_at))], True
-        return self._store(item, refund.attempt, observe(order, refund.amount))
+        return self._store(item, refund.attempt, note_observed(refund.payment_request_id, refund.amount))
 
     def _store(self, item: RefundItem, token: str, on_order: Change) -> Refund | None:
         failed = together(token, [Change(item, RefundItem.refundRequestId.does_not_exist()), on_order])
@@ -125,7 +124,7 @@ class RefundTable(SettlingRows[Refund]):
     def settle(self, refund: Refund, final: Final[Status], witness: Witness, at: datetime) -> Written[Refund]:
         """Take the refund out of INIT, if it is still there, and book it on its order in the same transaction.
 
-        ValueError if this witness may not report that.
+        ValueError if this witness may not report that, or if the order is not SUCCESS: then no refund of it can be.
         """
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
             raise ValueError(f"{witness} does not make a refund {final.status}")
@@ -157,8 +156,8 @@ class RefundTable(SettlingRows[Refund]):
                 book(refund.payment_request_id, refund.amount),
             ],
         )
-        if failed == {1}:
-            raise OrderNotFound(refund.payment_request_id)
+        if 1 in failed:
+            raise ValueError(f"refund {refund.key} is of no payment that is SUCCESS")
         stored = self.get(refund.refund_request_id)
         return Written(stored, won=stored.settle_token == token)
 
@@ -170,15 +169,20 @@ class RefundTable(SettlingRows[Refund]):
             RefundItem.attempt == refund.attempt,  # holds for a repetition too, whose first answer was lost
         )
 
-    def take_over(self, refund: Refund, attempt: str, at: datetime, overdue_at: datetime) -> Written[Refund]:
-        """Send what never left, or repeat what a dead attempt may have sent; for the one who is first."""
+    def take_over(self, refund: Refund, attempt: str, at: datetime) -> Written[Refund]:
+        """Send what never left, or repeat what a dead attempt may have sent; for the one who is first.
+
+        Where nobody looks at the refund any more, this begins a round of its own.
+        """
+        unwatched = refund.overdue_at is None or refund.is_spent
         return self.change(
             refund.key,
             [
                 RefundItem.attempt.set(attempt),
                 RefundItem.attemptedAt.set(stored_instant(at)),
                 RefundItem.neverSent.remove(),
-                *self.watched_from(refund.key, overdue_at),
+                *(self.watched_from(refund.key, sending_overdue_at(at)) if unwatched else []),
+                *([RefundItem.pollingRound.add(1)] if refund.is_spent else []),
             ],
             RefundItem.attempt == refund.attempt,
             ours=lambda stored: stored.attempt == attempt,

@@ -18,13 +18,13 @@ from pynamodb.transactions import TransactWrite
 from autodebit.errors import TableFault
 from autodebit.rows.table import table_faults
 
-CONFLICT_TRIES = 8
-"""Transactions that meet on one row are refused, not queued: each is tried again after a pause."""
+CONFLICT_TRIES = 10
+"""Transactions that meet on one row are refused, not queued: each is tried again after a pause, 2 s in all."""
 
 CONFLICT_PAUSE_S = 0.05
 
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Reasons that say nothing of the rows."""
+"""Reasons that say nothing of the rows, and of no other row either: what is in the way may be half done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,10 @@ def together(token: str, changes: Sequence[Change]) -> frozenset[int]:
         except TableFault as fault:
             reasons = _reasons(fault)
             failed = frozenset(place for place, code in enumerate(reasons) if code == "ConditionalCheckFailed")
-            if failed:
+            passing = not PASSING.isdisjoint(reasons)
+            if failed and not passing:
                 return failed
-            if not set(reasons) & PASSING or tried == CONFLICT_TRIES:
+            if not passing or tried == CONFLICT_TRIES:
                 raise
             time.sleep(CONFLICT_PAUSE_S * tried * (0.5 + random.random()))  # noqa: S311 - spreads load, no secret
         else:
