@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
@@ -27,7 +26,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
-from tests.kit.store import ENDPOINT, emulator
+from tests.kit.store import ENDPOINT
 from tests.kit.template import RESOURCES
 
 LATER = NOW + timedelta(minutes=1)
@@ -51,20 +50,6 @@ KEPT: dict[str, Any] = {
     "inquiries": 0,
 }
 OPENED = KEPT | {"status": "INIT", "watchShard": "18", "overdueAt": "2026-11-22T09:30:30.000Z"}
-
-
-@pytest.fixture(scope="session")
-def dynamodb() -> Iterator[Any]:
-    """The emulator's DynamoDB, started for these tests unless the environment names one that runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        if ENDPOINT in os.environ:
-            yield boto3.resource("dynamodb")
-        else:
-            with emulator() as endpoint:
-                patch.setenv(ENDPOINT, endpoint)
-                yield boto3.resource("dynamodb")
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ class Inbox:
             paid = order.refundable is not None and order.amount.currency == amount.currency
             if paid and int(amount.value) > 0:
                 seen = Seen(refund_request_id, refund["refundId"], amount)
-                adopt(self._orders, self._refunds, payment_request_id, seen, now)
+                adopt(self._refunds, payment_request_id, seen, now)
 
     def _tell(self, document: Document) -> ToInquire:
         [refusal] = self._bus.put([_finished(document)])

@@ -130,7 +130,7 @@ class Initiator:
             telemetry.call_failed("inquiryPayment", error)
             raise NotSent("paymentId unknown") from error
         payment_id = text_at(answer, "paymentId")
-        if payment_id is None or answer.get("paymentRequestId") != order.payment_request_id:
+        if not payment_id or answer.get("paymentRequestId") != order.payment_request_id:
             raise NotSent("paymentId unknown")
         return payment_id
 

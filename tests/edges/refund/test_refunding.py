@@ -1,0 +1,573 @@
+"""One POST, one look, one notification: what each makes of what Alipay says, with the rows on a real DynamoDB."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from autodebit import repeat
+from autodebit.alipay.reading import Final
+from autodebit.errors import (
+    AmountMismatch,
+    NotSent,
+    OrderNotFound,
+    OutcomeUnknown,
+    PaymentNotRefundable,
+    RefundConflict,
+    RefundExceedsRest,
+    RefundNotFound,
+    RefundWindowOver,
+    RequestInvalid,
+    TableFault,
+    UnknownRefund,
+)
+from autodebit.payment.order import Status as OrderStatus
+from autodebit.payment.order import Witness as PaymentWitness
+from autodebit.polling import NEVER
+from autodebit.refund.inquire import SCHEDULE
+from autodebit.refund.refund import Refund, Status, Witness
+from autodebit.refund.refund_table import RefundTable
+from autodebit.rows.table import stored_instant
+
+from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, given_back, refused, transaction
+from tests.kit.samples import ID, PAYMENT_ID, order, paid
+
+from .conftest import NOTIFY_URL, World
+
+LOST = OutcomeUnknown("read timeout")
+UNSENT = NotSent("connection refused")
+LONG_AGO = "2026-11-22T09:00:00.000Z"
+IN_PROCESS = refused("REFUND_IN_PROCESS", "U")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeat, "PAUSE_S", 0.0)
+
+
+def paid_now(world: World, **changes: Any) -> None:
+    """The payment, paid just now: its window is open."""
+    world.paid(**{"created_at": datetime.now(UTC)} | changes)
+
+
+# --- What is refused before anything is stored or sent -------------------------------------------------------------
+
+
+def nothing_happened(world: World) -> bool:
+    kept = world.tables["RefundTable"].scan()["Items"]
+    return not kept and not world.alipay.called("refund")
+
+
+@pytest.mark.parametrize(("value", "error"), [("1991", RefundExceedsRest), ("9" * 16, RefundExceedsRest)])
+def test_more_than_is_left_is_refused(world: World, value: str, error: type[Exception]) -> None:
+    paid_now(world)
+    with pytest.raises(error):
+        world.ask(value)
+    assert nothing_happened(world)
+
+
+def test_one_unit_above_the_rest_is_refused_and_the_rest_is_not(world: World) -> None:
+    paid_now(world)
+    world.ask("990")
+    world.alipay.usual["refund"] = given_back(
+        refundRequestId="ref-2", refundAmount={"currency": "HKD", "value": "1000"}
+    )
+    with pytest.raises(RefundExceedsRest) as refusal:
+        world.ask("1001", "ref-2")
+    assert refusal.value.detail.startswith("1000 HKD is left")
+    assert world.ask("1000", "ref-2").status is Status.SUCCESS
+    with pytest.raises(RefundExceedsRest) as refusal:
+        world.ask("1", "ref-3")
+    assert refusal.value.detail.startswith("0 HKD is left")
+
+
+def test_another_currency_is_refused(world: World) -> None:
+    paid_now(world)
+    with pytest.raises(RequestInvalid) as refusal:
+        world.ask(refundAmount={"currency": "USD", "value": "1"})
+    assert [error.field for error in refusal.value.errors] == ["refundAmount.currency"]
+    assert nothing_happened(world)
+
+
+@pytest.mark.parametrize("status", [OrderStatus.INIT, OrderStatus.FAIL, OrderStatus.CANCELLED])
+def test_a_payment_that_is_not_success_is_refused_by_its_status(world: World, status: OrderStatus) -> None:
+    opened = world.orders.create(order()).row
+    if status is not OrderStatus.INIT:
+        world.orders.settle(opened, Final(status), PaymentWitness.INQUIRY, datetime.now(UTC))
+    with pytest.raises(PaymentNotRefundable) as refusal:
+        world.ask()
+    assert refusal.value.members == {"orderStatus": status.value}
+    assert nothing_happened(world)
+
+
+def test_an_unknown_payment_is_not_found(world: World) -> None:
+    with pytest.raises(OrderNotFound):
+        world.ask()
+    assert nothing_happened(world)
+
+
+@pytest.mark.parametrize(("seconds", "over"), [(-60, True), (60, False)])
+@pytest.mark.parametrize(("wallet", "days"), [("ALIPAY_HK", 365), ("PAYPAY", 90)])
+def test_a_window_that_is_over_is_refused(world: World, wallet: str, days: int, seconds: int, over: bool) -> None:
+    paid_at = datetime.now(UTC) - timedelta(days=days) + timedelta(seconds=seconds)
+    world.paid(created_at=paid_at, payment_method_type=wallet)
+    if over:
+        with pytest.raises(RefundWindowOver):
+            world.ask()
+        assert nothing_happened(world)
+    else:
+        assert world.ask().status is Status.SUCCESS
+
+
+# --- What Alipay answers -------------------------------------------------------------------------------------------
+
+
+def test_s_settles_it_and_what_was_sent_was_stored_before(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [lambda: given_back(refundTime="2026-11-25T18:00:01+08:00") if world.row() else {}]
+    done = world.ask(refundReason="broken")
+    assert (done.status, done.settled_by, done.refund_id) == (Status.SUCCESS, Witness.REFUND, REFUND_ID)
+    assert world.left() == (1000, 990)
+    assert json.loads(world.alipay.called("refund")[0]) == {
+        "refundRequestId": REFUND_REQUEST_ID,
+        "refundAmount": {"currency": "HKD", "value": "990"},
+        "refundReason": "broken",
+        "paymentId": PAYMENT_ID,
+        "refundNotifyUrl": NOTIFY_URL,
+    }
+    assert world.machine.started == []
+
+
+@pytest.mark.parametrize("code", ["MERCHANT_BALANCE_NOT_ENOUGH", "REFUND_NOT_SUPPORTED", "SYSTEM_ERROR"])
+def test_a_first_f_fails_it_and_gives_back_what_was_reserved(world: World, code: str) -> None:
+    paid_now(world)
+    world.alipay.told = [refused(code)]
+    failed = world.ask()
+    assert (failed.status, failed.result_code) == (Status.FAIL, code)
+    assert world.left() == (1990, None)
+    assert world.alipay.called("inquiryPayment") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param([IN_PROCESS], id="in process: not repeated"),
+        pytest.param([LOST, LOST, LOST], id="no answer"),
+        pytest.param([LOST, refused("PROCESS_FAIL")], id="F of a repetition"),
+        pytest.param([LOST, UNSENT, UNSENT], id="unsent after one that may have arrived"),
+        pytest.param([refused("REQUEST_TRAFFIC_EXCEED_LIMIT", "U"), refused("PROCESS_FAIL")], id="F after the load"),
+        pytest.param([refused("REPEAT_REQ_INCONSISTENT")], id="another refund of this id"),
+    ],
+)
+def test_what_is_not_certain_stays_init_reserved_and_polled(world: World, said: list[Any]) -> None:
+    paid_now(world)
+    world.alipay.told = list(said)
+    waiting = world.ask()
+    assert (waiting.status, waiting.never_sent) == (Status.INIT, False)
+    assert world.left() == (1000, None)
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0)]
+    calls = world.alipay.called("refund")
+    assert (len(calls), len(set(calls))) == (len(said), 1)
+
+
+def test_a_repetition_that_is_answered_s_settles_it(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [LOST, given_back()]
+    assert world.ask().status is Status.SUCCESS
+
+
+def test_a_success_of_another_amount_is_a_contradiction_and_settles_nothing(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [given_back(refundAmount={"currency": "HKD", "value": "991"})]
+    assert world.ask().is_init
+    assert [told.kind for told in world.refunds.get(REFUND_REQUEST_ID).told] == ["RefundContradicted"]
+    assert world.left() == (1000, None)
+
+
+def test_nothing_left_is_noted_and_the_same_request_starts_afresh(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [UNSENT]
+    with pytest.raises(NotSent):
+        world.ask(refundReason="first")
+    assert world.refunds.get(REFUND_REQUEST_ID).never_sent
+    world.alipay.told = [refused("REFUND_NOT_SUPPORTED")]
+    failed = world.ask(refundReason="another")
+    assert failed.status is Status.FAIL  # the first F of a refund of which nothing had left
+    first, second = world.alipay.called("refund")
+    assert first == second
+    assert world.left() == (1990, None)
+
+
+def test_a_result_that_cannot_be_stored_stays_init_and_is_polled(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
+    paid_now(world)
+    monkeypatch.setattr(RefundTable, "settle", Mock(side_effect=TableFault("gone")))
+    assert world.ask().is_init
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0)]
+    counted.assert_any_call("Fault")
+
+
+def test_a_polling_that_does_not_start_is_left_to_the_sweep(world: World) -> None:
+    paid_now(world)
+    world.machine.fails = True
+    world.alipay.told = [IN_PROCESS]
+    assert world.ask().is_init
+    [overdue] = world.refunds.overdue(datetime.now(UTC) + timedelta(seconds=31))
+    assert overdue.key == REFUND_REQUEST_ID
+
+
+def test_a_table_that_fails_before_anything_is_sent_is_a_503(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid_now(world)
+    monkeypatch.setattr(RefundTable, "create", Mock(side_effect=TableFault("gone")))
+    with pytest.raises(NotSent):
+        world.ask()
+    assert world.alipay.calls == []
+
+
+# --- Alipay's id of the payment ------------------------------------------------------------------------------------
+
+
+def without_payment_id(world: World) -> None:
+    paid_now(world)
+    world.tables["OrderTable"].update_item(Key={"paymentRequestId": ID}, UpdateExpression="REMOVE paymentId")
+
+
+def test_a_payment_id_that_is_not_known_is_inquired_first(world: World) -> None:
+    without_payment_id(world)
+    assert world.ask().status is Status.SUCCESS
+    assert [api for api, _ in world.alipay.calls] == ["inquiryPayment", "refund"]
+    assert json.loads(world.alipay.called("refund")[0])["paymentId"] == PAYMENT_ID
+
+
+@pytest.mark.parametrize(
+    "said", [LOST, refused("ORDER_NOT_EXIST"), paid(paymentRequestId="another"), paid(paymentId="")]
+)
+def test_one_that_cannot_be_had_is_a_503_and_nothing_is_stored(world: World, said: Any) -> None:
+    without_payment_id(world)
+    world.alipay.usual["inquiryPayment"] = said
+    with pytest.raises(NotSent):
+        world.ask()
+    assert nothing_happened(world)
+
+
+# --- Replays -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [given_back(), refused("REFUND_NOT_SUPPORTED")])
+def test_a_replay_of_a_settled_refund_shows_it_and_sends_nothing(world: World, said: Any) -> None:
+    paid_now(world)
+    world.alipay.told = [said]
+    first = world.ask()
+    assert world.ask(refundReason="whatever else differs", metadata="m") == first
+    assert len(world.alipay.calls) == 1
+
+
+def test_a_replay_is_shown_also_when_nothing_is_left_and_the_window_is_over(world: World) -> None:
+    paid_now(world)
+    amount = {"currency": "HKD", "value": "1990"}
+    world.alipay.usual["refund"] = given_back(refundAmount=amount)
+    first = world.ask("1990")
+    world.tables["OrderTable"].update_item(
+        Key={"paymentRequestId": ID},
+        UpdateExpression="SET settledAt = :long, createdAt = :long",
+        ExpressionAttributeValues={":long": "2020-01-01T00:00:00.000Z"},
+    )
+    assert world.ask("1990") == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "differing"),
+    [
+        ({"value": "991"}, ["refundAmount.value"]),
+        ({"refundAmount": {"currency": "USD", "value": "1"}}, ["refundAmount.currency", "refundAmount.value"]),
+        ({"payment_request_id": "another"}, ["paymentRequestId"]),
+    ],
+)
+def test_an_id_that_stands_for_another_refund_is_a_conflict(world: World, changes: Any, differing: list[str]) -> None:
+    paid_now(world)
+    paid_now(world, payment_request_id="another")
+    world.ask()
+    with pytest.raises(RefundConflict) as conflict:
+        world.ask(**changes)
+    assert [error.field for error in conflict.value.errors] == differing
+    assert len(world.alipay.calls) == 1
+
+
+def test_a_replay_while_it_may_be_sending_sends_nothing(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [IN_PROCESS]
+    first = world.ask()
+    assert world.ask() == first
+    assert len(world.alipay.calls) == 1
+
+
+def test_a_replay_after_the_sender_must_be_dead_repeats_the_first_bytes(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [LOST, LOST, LOST]
+    world.ask(refundReason="first")
+    world.set(attemptedAt=LONG_AGO)
+    world.alipay.told = [refused("PROCESS_FAIL")]
+    assert world.ask(refundReason="another").is_init  # an F of a repetition
+    world.set(attemptedAt=LONG_AGO)
+    assert world.ask().status is Status.SUCCESS
+    assert len(set(world.alipay.called("refund"))) == 1
+
+
+def test_a_replay_of_one_whose_schedule_is_spent_is_sent_and_polled_in_a_new_round(world: World) -> None:
+    """A refund does not expire, and Alipay may never have heard of it."""
+    paid_now(world)
+    world.alipay.told = [LOST, LOST, LOST]
+    world.ask()
+    world.set(attemptedAt=LONG_AGO, overdueAt=stored_instant(NEVER))
+    world.alipay.told = [IN_PROCESS]
+    assert world.ask().is_init
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0), (REFUND_REQUEST_ID, 1)]
+    assert len(set(world.alipay.called("refund"))) == 1
+
+
+def test_of_many_identical_requests_at_once_one_sends(world: World) -> None:
+    paid_now(world)
+    world.alipay.usual["refund"] = given_back(refundAmount={"currency": "HKD", "value": "1990"})
+    with ThreadPoolExecutor(16) as pool:
+        shown = list(pool.map(lambda _: world.ask("1990"), range(16)))
+    assert len(world.alipay.called("refund")) == 1
+    assert {each.key for each in shown} == {REFUND_REQUEST_ID}
+    assert world.left() == (0, 1990)
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("effect", ["create", "call", "settle", "start"])
+def test_a_process_that_dies_anywhere_leaves_one_refund_at_alipay_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch, effect: str, after: bool
+) -> None:
+    """It dies before or after one of its effects. Then the same request comes again."""
+    paid_now(world)
+    done: set[str] = set()
+
+    def give_back_once() -> Any:
+        done.add(json.loads(world.alipay.calls[-1][1])["refundRequestId"])
+        return given_back()
+
+    world.alipay.usual["refund"] = give_back_once
+    if effect == "start":
+        world.alipay.told = [IN_PROCESS]
+    owner: Any = {"create": world.refunds, "call": world.alipay, "settle": world.refunds, "start": world.machine}[
+        effect
+    ]
+    effects = getattr(owner, effect)
+
+    def dies(*arguments: Any) -> Any:
+        if after:
+            effects(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, effect, dies)
+        with pytest.raises(Killed):
+            world.ask()
+    left, _ = world.left()
+    assert left in (1000, 1990)
+    if left == 1000:
+        world.set(attemptedAt=LONG_AGO)
+    assert world.ask().status is Status.SUCCESS
+    assert len(done) == 1
+    assert world.left() == (1000, 990)
+
+
+# --- Somebody else gave money back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID", "ORDER_IS_CANCELED"])
+def test_a_refusal_that_tells_of_others_has_the_payment_looked_at_once(world: World, code: str, counted: Mock) -> None:
+    paid_now(world)
+    world.alipay.told = [refused(code), paid(transactions=[transaction(), transaction(transactionStatus="FAIL")])]
+    assert world.ask("1990").status is Status.FAIL
+    assert [api for api, _ in world.alipay.calls] == ["refund", "inquiryPayment"]
+    portal = world.refunds.get("portal-1")
+    assert (portal.status, portal.observed, portal.amount.value) == (Status.SUCCESS, True, "500")
+    assert [told.kind for told in portal.told] == ["RefundObserved"]
+    counted.assert_any_call("RefundObserved")
+    assert world.left() == (1490, 500)
+    with pytest.raises(RefundExceedsRest):
+        world.ask("1491", "ref-2")
+
+
+def test_looking_twice_adopts_once(world: World) -> None:
+    paid_now(world)
+    world.alipay.usual["inquiryPayment"] = paid(transactions=[transaction()])
+    for number in range(2):
+        world.alipay.told = [refused("REFUND_AMOUNT_EXCEED")]
+        world.ask("1000", f"ref-{number}")
+    assert len(world.alipay.called("inquiryPayment")) == 2
+    assert world.left() == (1490, 500)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        LOST,
+        refused("ORDER_NOT_EXIST"),
+        paid(paymentRequestId="another", transactions=[transaction()]),
+        paid(transactions=[transaction(transactionAmount={"currency": "USD", "value": "500"})]),
+    ],
+)
+def test_a_look_without_an_answer_about_this_payment_adopts_nothing(world: World, said: Any) -> None:
+    paid_now(world)
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED"), said]
+    assert world.ask("1990").status is Status.FAIL
+    assert world.left() == (1990, None)
+
+
+def test_refunds_of_ours_are_not_adopted(world: World) -> None:
+    paid_now(world)
+    world.ask("990")
+    ours = transaction(
+        transactionRequestId=REFUND_REQUEST_ID,
+        transactionId=REFUND_ID,
+        transactionAmount={"currency": "HKD", "value": "990"},
+    )
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED"), paid(transactions=[ours])]
+    world.ask("1000", "ref-2")
+    assert world.left() == (1000, 990)
+    assert world.refunds.get(REFUND_REQUEST_ID).contradictions == frozenset()
+
+
+@pytest.mark.parametrize("listed", ["990", "991"])
+def test_one_of_ours_that_failed_and_is_listed_as_done_is_a_contradiction(world: World, listed: str) -> None:
+    paid_now(world)
+    world.alipay.told = [refused("PROCESS_FAIL")]
+    world.ask("990")
+    ours = transaction(transactionRequestId=REFUND_REQUEST_ID, transactionAmount={"currency": "HKD", "value": listed})
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED"), paid(transactions=[ours])]
+    world.ask("1990", "ref-2")
+    stored = world.refunds.get(REFUND_REQUEST_ID)
+    assert (stored.status, [told.kind for told in stored.told]) == (Status.FAIL, ["RefundFailed", "RefundContradicted"])
+    assert world.left() == (1990, None)
+
+
+def test_a_payment_that_alipay_has_cancelled_is_a_contradiction_of_the_order(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [refused("ORDER_IS_CANCELED"), paid(paymentStatus="CANCELLED")]
+    world.ask()
+    stored = world.orders.get(ID)
+    assert stored.status is OrderStatus.SUCCESS
+    assert [told.kind for told in stored.told] == ["PaymentSucceeded", "PaymentContradicted"]
+
+
+# --- Looks ---------------------------------------------------------------------------------------------------------
+
+
+def waiting(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [IN_PROCESS]
+    assert world.ask().is_init
+
+
+def test_a_look_asks_by_our_id_and_settles_what_has_its_result(world: World) -> None:
+    waiting(world)
+    found, _ = world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert (found.status, found.settled_by) == (Status.SUCCESS, Witness.INQUIRY)
+    assert world.alipay.called("inquiryRefund") == [b'{"refundRequestId":"ref-20261125-000001"}']
+    assert world.left() == (1000, 990)
+
+
+def test_an_inquired_failure_gives_back_what_was_reserved(world: World) -> None:
+    waiting(world)
+    world.alipay.usual["inquiryRefund"] = given_back(refundStatus="FAIL", refundResultCode="PROCESS_FAIL")
+    found, _ = world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert (found.status, found.result_code) == (Status.FAIL, "PROCESS_FAIL")
+    assert world.left() == (1990, None)
+
+
+def test_a_refund_that_has_its_result_is_not_inquired(world: World) -> None:
+    paid_now(world)
+    world.ask()
+    world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert world.alipay.called("inquiryRefund") == []
+
+
+@pytest.mark.parametrize("said", [LOST, UNSENT, refused("ORDER_NOT_EXIST"), given_back(refundStatus="PROCESSING")])
+def test_the_schedule_goes_to_its_end_and_then_calls_a_person_once(world: World, said: Any, counted: Mock) -> None:
+    waiting(world)
+    world.alipay.usual["inquiryRefund"] = said
+    waits = [world.inquirer.look(REFUND_REQUEST_ID, made)[1] for made in range(len(SCHEDULE))]
+    assert waits == [*SCHEDULE[1:], None]
+    stored = world.refunds.get(REFUND_REQUEST_ID)
+    assert (stored.status, stored.is_spent, stored.inquiries) == (Status.INIT, True, len(SCHEDULE))
+    assert [told.kind for told in stored.told] == ["RefundUnresolved"]
+    counted.assert_any_call("RefundUnresolved")
+    assert world.left() == (1000, None)
+    world.inquirer.look(REFUND_REQUEST_ID, len(SCHEDULE) - 1)
+    assert len(world.refunds.get(REFUND_REQUEST_ID).told) == 1
+
+
+def test_a_look_moves_on_by_when_somebody_must_have_looked_again(world: World) -> None:
+    waiting(world)
+    world.alipay.usual["inquiryRefund"] = given_back(refundStatus="PROCESSING")
+    begun = datetime.now(UTC)
+    found, _ = world.inquirer.look(REFUND_REQUEST_ID, 2)
+    assert found.overdue_at is not None
+    assert found.overdue_at >= begun + timedelta(seconds=120 + 60) - timedelta(milliseconds=1)
+    assert found.last_inquiry == "inquiry S: PROCESSING"
+
+
+def test_a_look_at_a_refund_that_is_not_there_fails(world: World) -> None:
+    with pytest.raises(RefundNotFound):
+        world.inquirer.look("nobody", 0)
+
+
+# --- Notifications -------------------------------------------------------------------------------------------------
+
+
+def test_a_notification_settles_what_is_init(world: World) -> None:
+    waiting(world)
+    done = world.notified()
+    assert (done.status, done.settled_by) == (Status.SUCCESS, Witness.NOTIFY)
+    assert world.left() == (1000, 990)
+    assert world.notified() == done
+    assert world.left() == (1000, 990)
+
+
+def test_a_notified_failure_gives_back_what_was_reserved(world: World) -> None:
+    waiting(world)
+    failed = world.notified(refundStatus="FAIL", result={"resultStatus": "F", "resultCode": "PROCESS_FAIL"})
+    assert failed.status is Status.FAIL
+    assert world.left() == (1990, None)
+
+
+def test_a_success_after_the_release_is_a_contradiction_kept_and_told_once(world: World, counted: Mock) -> None:
+    paid_now(world)
+    world.alipay.told = [refused("MERCHANT_BALANCE_NOT_ENOUGH")]
+    world.ask()
+    for _ in range(3):
+        assert world.notified().status is Status.FAIL
+    stored = world.refunds.get(REFUND_REQUEST_ID)
+    assert stored.contradictions == {f"notify SUCCESS {REFUND_ID}"}
+    assert [told.kind for told in stored.told] == ["RefundFailed", "RefundContradicted"]
+    assert world.left() == (1990, None)
+    counted.assert_any_call("Contradiction")
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_another_amount_is_refused_kept_and_changes_nothing(world: World, settled: bool) -> None:
+    waiting(world)
+    if settled:
+        world.notified()
+    before: Refund = world.refunds.get(REFUND_REQUEST_ID)
+    with pytest.raises(AmountMismatch):
+        world.notified(refundAmount={"currency": "HKD", "value": "99"})
+    stored = world.refunds.get(REFUND_REQUEST_ID)
+    assert stored.status is before.status
+    assert stored.contradictions == {"notify S/SUCCESS: refundAmount HKD 99"}
+
+
+def test_an_unknown_refund_is_refused(world: World) -> None:
+    with pytest.raises(UnknownRefund):
+        world.notified()
