@@ -70,6 +70,16 @@ class Alipay:
         for delivery in self._get("notifications")["notifications"]:
             yield str(delivery["answer"])
 
+    def reports(self, directory: str, **given: Any) -> list[str]:
+        """The day's report files, written into this folder: their paths."""
+        files: list[str] = self._post("reports", {"directory": directory, **given})["files"]
+        return files
+
+    def portal(self, payment_request_id: str, value: str) -> Json:
+        """A refund in HKD that somebody makes in the merchant portal."""
+        amount = {"currency": "HKD", "value": value}
+        return self._post("portal", {"paymentRequestId": payment_request_id, "amount": amount})
+
     def refuse(self, seconds: float) -> None:
         """Connections are refused for so long."""
         self._post("refuse", {"seconds": seconds})
