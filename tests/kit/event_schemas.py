@@ -15,7 +15,7 @@ SCHEMAS: dict[str, Json] = {
     path.name.removesuffix(".schema.json"): json.loads(path.read_text("utf-8"))
     for path in sorted(DOCS.glob("*.schema.json"))
 }
-SHOWN = ("order", "agreement", "refund")
+SHOWN = ("order", "agreement", "refund", "reconciliation")
 """What events show: the schemas of these are shared."""
 
 KINDS = set(SCHEMAS) - set(SHOWN)

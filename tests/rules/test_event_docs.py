@@ -15,6 +15,8 @@ from autodebit.alipay.amount import Amount
 from autodebit.events import Event, Told, replay, shown_json
 from autodebit.payment import transitions as of_payments
 from autodebit.payment.order import Order, Status, Witness
+from autodebit.reconciliation.compare import Sum
+from autodebit.reconciliation.results import Refusal, Summary, finished, summary_document
 from autodebit.refund.refund import Refund
 from autodebit.refund.refund import Status as RefundStatus
 from autodebit.refund.refund import Witness as RefundWitness
@@ -145,6 +147,27 @@ def test_a_sample_is_what_the_code_sends(kind: str) -> None:
     assert on_the_bus(replay(BUILT[kind])[-1]) == SAMPLES[kind]
 
 
+RECONCILED = Summary(
+    *("transactionItems_20261122_000.csv", "4c1f9d3e-0d43-4a3a-b1a4-3d3e7c4c0a55", "0" * 64, 1, SETTLED),
+    report="transaction details",
+    edition="2026",
+    lines=2,
+    days={"2026-11-22": 2},
+    sums={("PAYMENT", "HKD"): Sum(2, 3980, 1, 1990)},
+    differences={"missing-here": 1},
+    new_differences=1,
+)
+
+
+def test_the_sample_of_a_reconciliation_is_what_the_code_sends() -> None:
+    assert on_the_bus(finished(summary_document(RECONCILED))) == SAMPLES["ReconciliationFinished"]
+
+
+def test_a_refused_file_is_as_its_schema_says() -> None:
+    refused = replace(RECONCILED, refusal=Refusal(RECONCILED.file, 7, "has a NUL byte"))
+    assert faults(on_the_bus(finished(summary_document(refused)))) == []
+
+
 def test_every_kind_that_is_told_has_a_schema_a_sample_and_a_line() -> None:
     told = told_by_the_code()
     assert set(of_payments.TOLD.values()) | set(of_agreements.TOLD.values()) <= told
@@ -188,6 +211,8 @@ def test_a_schema_refuses_what_is_not_so(change: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    for built_kind, row in BUILT.items():
-        text = json.dumps(on_the_bus(replay(row)[-1]), indent=2, ensure_ascii=False)
+    sent = {built_kind: replay(row)[-1] for built_kind, row in BUILT.items()}
+    sent["ReconciliationFinished"] = finished(summary_document(RECONCILED))
+    for built_kind, told_event in sent.items():
+        text = json.dumps(on_the_bus(told_event), indent=2, ensure_ascii=False)
         (ROOT / "docs/events" / f"{built_kind}.json").write_text(text + "\n", "utf-8")

@@ -8,10 +8,10 @@ from autodebit import telemetry
 from autodebit.alipay.amount import Amount
 from autodebit.errors import EventFault
 from autodebit.event_bus import EventBus
-from autodebit.events import Event, event
 from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.reconcile import Document, Reconciler, late_day
 from autodebit.reconciliation.records import Records
+from autodebit.reconciliation.results import finished
 from autodebit.reconciliation.store import Bucket
 from autodebit.refund.adopt import Seen, adopt
 from autodebit.refund.refund_table import RefundTable
@@ -74,7 +74,7 @@ class Inbox:
                 adopt(self._refunds, payment_request_id, seen, now)
 
     def _tell(self, document: Document) -> ToInquire:
-        [refusal] = self._bus.put([_finished(document)])
+        [refusal] = self._bus.put([finished(document)])
         if refusal:
             raise EventFault(refusal.reason)
         if document["status"] == "REFUSED":
@@ -88,8 +88,3 @@ class Inbox:
 
 
 _NOTHING: ToInquire = {"payments": [], "refunds": []}
-
-
-def _finished(document: Document) -> Event:
-    at = datetime.fromisoformat(document["finishedAt"])
-    return event(document["file"], document["sequence"], "ReconciliationFinished", at, {"reconciliation": document})

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
+from autodebit.events import Event, event
 from autodebit.instants import utc_text
 from autodebit.reconciliation.compare import Difference, Name, Sum
 from autodebit.reconciliation.reports import DECIMALS
@@ -136,6 +137,12 @@ def summary_document(summary: Summary) -> dict[str, Any]:
             for one in summary.observed
         ],
     }
+
+
+def finished(document: dict[str, Any]) -> Event:
+    """What is told of a summary, the same to the byte however often."""
+    at = datetime.fromisoformat(document["finishedAt"])
+    return event(document["file"], document["sequence"], "ReconciliationFinished", at, {"reconciliation": document})
 
 
 def write_differences(file: TextIO, differences: Iterable[Difference]) -> dict[str, list[Difference]]:
