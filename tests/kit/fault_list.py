@@ -54,6 +54,10 @@ SHOWN = {
     "F52": "a revocation without an answer, or that nobody takes on: called again until it is answered",
     "F53": "KMS away: payments by agreement 503 and nothing sent, the webhook 5xx, other payments go on",
     "F54": "a token refreshed between two tries of one payment: the same bytes, or left to inquiry",
+    "F63": "a report file that cannot be trusted as a whole: refused with line and reason, nothing concluded",
+    "F64": "the same report file twice, or under another name: nothing new comes of it",
+    "F65": "the reconciliation killed at a step, or its table busy: run again, with the same result",
+    "F66": "INIT here and paid there: inquired, settled by the answer; paid here and in no file: a difference",
 }
 
 LATER = {

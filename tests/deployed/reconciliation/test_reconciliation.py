@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kit.books import BY_HAND
+from tests.kit.faults import PUT_EVENTS
 from tests.kit.merchant import new_id
 from tests.kit.stacks import Deployment
 from tests.kit.waiting import eventually
@@ -117,6 +118,7 @@ def test_a_day_that_nobody_touched_agrees(books: Books, edition: str, form: str)
     assert books.differences(summary) == []
 
 
+@pytest.mark.fault("F64")
 def test_what_came_of_a_file_is_told_once_for_each_new_file(books: Books, fast: Deployment) -> None:
     listener = fast.listener("reconciliation", **{"detail-type": ["ReconciliationFinished"]})
     table = books.day(NEW, books.pay())
@@ -247,3 +249,31 @@ def test_a_file_that_was_cut_off_is_refused_and_nothing_is_concluded(books: Book
     assert summary["refusal"]["line"] == 2
     assert "<END>" in summary["refusal"]["reason"]
     assert books.result(summary["file"], "differences.csv") is None
+
+
+BATCH_GET_ITEM = "DynamoDB_20120810.BatchGetItem"
+
+
+@pytest.mark.fault("F65")
+@pytest.mark.parametrize("op", [BATCH_GET_ITEM, PUT_EVENTS])
+def test_a_reconciliation_that_is_killed_is_run_again_with_the_same_result(books: Books, op: str) -> None:
+    table = changed(books.day(NEW, books.pay(), books.pay()), 1, "transactionAmountValue", "1.00")
+    expected = books.differences(books.receive(table))
+    name = f"killed-{new_id('transactionItems')}.csv"
+    with books.stack.faults_of("Reconcile") as faults, faults.injected({"op": op, "delay": 600, "times": 1}):
+        books.put(name, csv_bytes(table))
+        eventually(faults.used_up, "the call that is held")
+        books.stack.functions.kill("Reconcile")
+        summary = eventually(lambda: books.summary(name), "a result")
+    assert books.differences(summary) == expected
+    assert summary["newDifferences"] == 0
+
+
+@pytest.mark.fault("F65")
+def test_a_reconciliation_outlasts_a_busy_table(books: Books) -> None:
+    table = books.day(NEW, books.pay())
+    busy = {"op": BATCH_GET_ITEM, "error": "ProvisionedThroughputExceededException", "times": 6}
+    with books.stack.faults_of("Reconcile") as faults, faults.injected(busy):
+        summary = books.receive(table)
+        assert faults.used_up()
+    assert summary["status"] == "AGREES"
