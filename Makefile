@@ -20,7 +20,7 @@ quick: setup
 	@$(DEV)/ruff format --check --quiet .
 	@$(DEV)/ruff check --quiet .
 	@$(DEV)/mypy
-	@$(DEV)/pytest --quiet tests/rules tests/template
+	@$(DEV)/pytest --quiet --numprocesses 2 tests/rules tests/template
 
 test: setup check
 	$(DEV)/pytest --numprocesses 2 --no-loadscope-reorder

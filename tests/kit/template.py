@@ -85,9 +85,15 @@ def modules_of(function: str) -> dict[str, ast.Module]:
     while waiting:
         for module in imports(found[waiting.pop()]):
             if module not in found:
-                found[module] = ast.parse(MODULES[module].read_text("utf-8"))
+                found[module] = parsed(module)
                 waiting.append(module)
     return found
+
+
+@functools.cache
+def parsed(module: str) -> ast.Module:
+    """The source of a module of the shared package."""
+    return ast.parse(MODULES[module].read_text("utf-8"))
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -108,6 +114,7 @@ def calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
             yield node
 
 
+@functools.cache
 def environment_read(tree: ast.Module) -> set[str]:
     """Names of the variables read from os.environ, in whatever way."""
     read = set()
@@ -127,23 +134,20 @@ def constants_in(node: ast.AST) -> set[str]:
 def metrics_counted() -> set[str]:
     """Every name that the code counts under, but for those it puts together."""
     names: set[str] = set()
-    for function in FUNCTIONS:
-        for tree in modules_of(function).values():
-            for call in calls(tree, "count"):
-                if ast.unparse(call.func) in ("count", "telemetry.count") and not isinstance(
-                    call.args[0], ast.JoinedStr
-                ):
-                    names |= constants_in(call.args[0])
-            for call in calls(tree, "Sweeper"):
-                names.add(ast.literal_eval(call.args[2]))
-            for kind in ("add_metric", "single_metric"):
-                for call in calls(tree, kind):
-                    names |= {
-                        str(keyword.value.value)
-                        for keyword in call.keywords
-                        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
-                    }
-            names |= {f"{kind.capitalize()}Settled" for kind in _kinds(tree)}
+    for tree in {tree for function in FUNCTIONS for tree in modules_of(function).values()}:
+        for call in calls(tree, "count"):
+            if ast.unparse(call.func) in ("count", "telemetry.count") and not isinstance(call.args[0], ast.JoinedStr):
+                names |= constants_in(call.args[0])
+        for call in calls(tree, "Sweeper"):
+            names.add(ast.literal_eval(call.args[2]))
+        for kind in ("add_metric", "single_metric"):
+            for call in calls(tree, kind):
+                names |= {
+                    str(keyword.value.value)
+                    for keyword in call.keywords
+                    if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
+                }
+        names |= {f"{kind.capitalize()}Settled" for kind in _kinds(tree)}
     return names
 
 

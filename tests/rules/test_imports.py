@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from tests.kit import ROOT
-from tests.kit.template import MODULES, imports
+from tests.kit.template import MODULES, imports, parsed
 
 EDGE = ("errors", "instants", "api", "telemetry", "events")
 LOOKS = ("polling", "polling_machine", "repeat", "settle")
@@ -83,7 +83,7 @@ NOT_PURE = {
 }
 """The modules that may touch the world. Every other one gets what it needs as an argument, the time too."""
 
-TREES = {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+TREES = {module: parsed(module) for module in MODULES}
 
 
 def belongs(module: str, names: tuple[str, ...]) -> bool:
