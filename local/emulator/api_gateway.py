@@ -14,12 +14,15 @@ JSON_ANSWER = {"Content-Type": "application/json"}
 INTERNAL_SERVER_ERROR = '{"message": "Internal server error"}'
 INTEGRATION_TIMEOUT_MS = 29_000
 REQUEST_BYTES_MAX = 10 * 1024 * 1024
+NO_PART = "%"
+"""In place of an empty part of a path: no route has it."""
 ANSWER_BYTES_MAX = 6 * 1024 * 1024
 
 
 def correct() -> None:
     """Apply this module's corrections to ministack."""
     _limit_integrations()
+    _know_other_paths()
     apigateway_v1._lambda_proxy_response = proxy_answer
     _update_in_place()
 
@@ -70,6 +73,22 @@ def _limit_integrations() -> None:
         return apigateway_v1._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
 
     apigateway_v1._invoke_lambda_proxy_v1 = invoke
+
+
+def _know_other_paths() -> None:
+    """A path with an empty part, as `//a` or `/a/`, is no route: 403. ministack drops such parts, and fails with a 500.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+    """
+    execute = apigateway_v1._execute_in_scope
+
+    async def executed(request: Any, api_id: str, stage_name: str, method: str, path: str, *rest: Any) -> Any:
+        parts = path.removeprefix("/").split("/")
+        if path != "/":
+            path = "/" + "/".join(part or NO_PART for part in parts)
+        return await execute(request, api_id, stage_name, method, path, *rest)
+
+    apigateway_v1._execute_in_scope = executed
 
 
 def _update_in_place() -> None:

@@ -69,6 +69,13 @@ def test_a_slow_function_is_a_504_and_runs_on(stock: Emulator, corrected: Emulat
     assert status(stock, do="sleep", seconds=1) != 504
 
 
+def test_a_path_with_an_empty_part_is_no_route(corrected: Emulator) -> None:
+    stack = corrected.api({"paths": {"/a/b": {"post": proxy(corrected.plain_function)}}})
+    answer = json.dumps({"do": "answer", "answer": {"statusCode": 200}}).encode()
+    paths = ("/a/b", "/a/b/", "//a/b", "/a//b", "/a/b//")
+    assert [corrected.request(stack, path, body=answer).status for path in paths] == [200, 403, 403, 403, 403]
+
+
 def test_more_than_10_mb_are_refused(stock: Emulator, corrected: Emulator) -> None:
     def status(emulator: Emulator) -> int:
         stack = emulator.api({"paths": {"/": {"post": proxy(emulator.plain_function)}}})
