@@ -1,4 +1,4 @@
-"""The emulator's DynamoDB, which the tests of the tables share."""
+"""The emulator's DynamoDB, which the tests of the tables share, and the order table in it."""
 
 import os
 from collections.abc import Iterator
@@ -6,8 +6,10 @@ from typing import Any
 
 import boto3
 import pytest
+from autodebit.payment.order_table import OrderItem
 
 from tests.kit.store import ENDPOINT, emulator
+from tests.kit.template import RESOURCES
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +24,13 @@ def dynamodb() -> Iterator[Any]:
             with emulator() as endpoint:
                 patch.setenv(ENDPOINT, endpoint)
                 yield boto3.resource("dynamodb")
+
+
+@pytest.fixture
+def rows(dynamodb: Any) -> Iterator[Any]:
+    """The order table as the template declares it, empty."""
+    declared = RESOURCES["OrderTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    table = dynamodb.create_table(TableName=OrderItem.Meta.table_name, **{name: declared[name] for name in names})
+    yield table
+    table.delete()

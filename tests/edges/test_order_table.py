@@ -27,7 +27,6 @@ from boto3.dynamodb.types import TypeSerializer
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
 from tests.kit.store import ENDPOINT
-from tests.kit.template import RESOURCES
 
 LATER = NOW + timedelta(minutes=1)
 PAID = Final(Status.SUCCESS, "SUCCESS", "success.", PAYMENT_ID, "2026-11-22T01:30:02-08:00")
@@ -50,16 +49,6 @@ KEPT: dict[str, Any] = {
     "inquiries": 0,
 }
 OPENED = KEPT | {"status": "INIT", "watchShard": "18", "overdueAt": "2026-11-22T09:30:30.000Z"}
-
-
-@pytest.fixture
-def rows(dynamodb: Any) -> Iterator[Any]:
-    """The table as the template declares it, empty."""
-    declared = RESOURCES["OrderTable"]["Properties"]
-    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    table = dynamodb.create_table(TableName=OrderItem.Meta.table_name, **{name: declared[name] for name in names})
-    yield table
-    table.delete()
 
 
 def row(rows: Any, payment_request_id: str = ID) -> dict[str, Any]:
@@ -220,7 +209,7 @@ CHANGES: list[Callable[[Order], Written[Order]]] = [
     lambda stale: TABLE.note_inquiry(stale, "U", LATER),
     lambda stale: TABLE.note_watched(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
     lambda stale: TABLE.start_round(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
-    lambda stale: TABLE.note_cancel(stale, "another", LATER, LATER),
+    lambda stale: TABLE.note_cancel(stale, "another", LATER, LATER, LATER, new_round=True),
     lambda stale: TABLE.note_cancel_refused(stale, "PROCESS_FAIL", LATER),
     lambda stale: TABLE.note_cancel_unanswered(stale, "cancel U"),
     lambda stale: TABLE.note_crossed(stale, "notify SUCCESS"),

@@ -213,7 +213,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     ),
     "take_over_sending": lambda m, table, order, token, at: table.take_over_sending(order, token, at),
     "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, f"said {token}", at),
-    "note_cancel": lambda m, table, order, token, at: table.note_cancel(order, token, at, at, new_round=token == "a"),
+    "note_cancel": lambda m, table, order, token, at: table.note_cancel(
+        order, token, at, at, at, new_round=token == "a"
+    ),
     "note_cancel_refused": lambda m, table, order, token, at: table.note_cancel_refused(order, token, at),
     "note_cancel_unanswered": lambda m, table, order, token, at: table.note_cancel_unanswered(order, f"said {token}"),
     "note_crossed": lambda m, table, order, token, at: table.note_crossed(order, f"said {token}"),

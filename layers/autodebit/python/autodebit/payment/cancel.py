@@ -13,7 +13,7 @@ https://docs.antom.com/ac/ams/paymentc_online
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from autodebit import telemetry
@@ -68,7 +68,16 @@ class Canceller:
         deadline = time.monotonic() + TIMEOUT_S
         noted = self._written(
             order,
-            lambda: self._table.note_cancel(order, attempt, now, sending_overdue_at(now), new_round=True).row,
+            lambda: (
+                self._table.note_cancel(
+                    order,
+                    attempt,
+                    now,
+                    sending_overdue_at(now),
+                    now + timedelta(seconds=CANCEL_EVERY_S),
+                    new_round=True,
+                ).row
+            ),
         )
         if not noted.is_init or noted.cancel_attempt != attempt:
             return noted  # it has its result, or another attempt is under way

@@ -158,6 +158,11 @@ def next_look(
     return NextLook(scheduled_s)
 
 
+def look_at(look: NextLook, now: datetime) -> datetime | None:
+    """The instant of a look."""
+    return look.at if look.wait_s is None else now + timedelta(seconds=look.wait_s)
+
+
 def overdue_from(look: NextLook, now: datetime, close_at: datetime | None) -> datetime:
     """From when nobody having looked is late: soon after the close time, and otherwise with the usual grace."""
     if look.at is not None:

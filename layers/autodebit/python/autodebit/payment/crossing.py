@@ -10,6 +10,7 @@ from autodebit import telemetry
 from autodebit.alipay.reading import Final, Reading
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
+from autodebit.payment.transitions import CROSSED_BY_CANCEL
 from autodebit.settle import settle
 from autodebit.telemetry import logger
 
@@ -19,19 +20,19 @@ def settle_unless_crossed(
 ) -> Order:
     """The order as it is stored after `witness` was heard: `settle`, but for a success that crosses a cancel.
 
-    Raises TableFault, and then nothing may be concluded or acknowledged.
+    `order` is as it was read before the witness was asked. Raises TableFault, and then nothing may be concluded or
+    acknowledged.
     """
     while True:
-        order = settle(table, order, reading, witness, at)
-        if not isinstance(reading, Final):
-            return order
-        if order.is_crossed_by(reading):
-            kept = table.note_crossed(order, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
+        stored = settle(table, order, reading, witness, at)
+        if not isinstance(reading, Final) or reading.status not in CROSSED_BY_CANCEL:
+            return stored
+        if stored.is_crossed_by(reading):
+            kept = table.note_crossed(stored, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
             if kept.won:
                 telemetry.count("CancelCrossed")
-                logger.warning("success crosses the cancel", **order.log_keys, witness=witness.value)
+                logger.warning("success crosses the cancel", **stored.log_keys, witness=witness.value)
                 return kept.row
-            order = kept.row
-        elif not order.is_init:
-            return order
-        # The cancel was refused between two of these steps: the success counts again.
+        elif not stored.is_init:
+            return stored
+        # The cancel was answered between two of these steps: the success has another meaning now.

@@ -24,6 +24,7 @@ from autodebit.payment.closing import (
     cancel_sent,
     close_time,
     is_unresolved,
+    look_at,
     next_look,
     overdue_from,
 )
@@ -60,11 +61,11 @@ class Inquirer:
         """
         order = self._table.get(state["paymentRequestId"])
         current = {"paymentRequestId": order.payment_request_id, "round": state.get("round", order.polling_round)}
-        if order.never_sent or order.polling_round > current["round"]:
-            return current | {"status": order.status.value, "superseded": True}
         looks, cancels, following = state["inquiry"] + 1, state.get("cancels", 0), NextLook()
-        if order.is_init:
+        if order.is_init and not _is_superseded(order, current["round"]):
             order, cancels, following = self._advance(order, looks, cancels)
+        if _is_superseded(order, current["round"]):
+            return current | {"status": order.status.value, "superseded": True}
         return (
             current
             | {
@@ -77,12 +78,12 @@ class Inquirer:
 
     def _advance(self, order: Order, looks: int, cancels: int) -> tuple[Order, int, NextLook]:
         """Inquire, cancel if it is time, and tell what comes next."""
-        close_at = close_time(order, self._close_after_s)
+        close_at, polling_round = close_time(order, self._close_after_s), order.polling_round
         order, now = self._heard(order, looks, cancels, close_at)
         sent = None
-        if order.is_init and cancel_due(order, now, close_at):
+        if order.is_init and order.polling_round == polling_round and cancel_due(order, now, close_at):
             order, cancels, sent = self._cancel(order, looks, cancels, close_at)
-        if not order.is_init:
+        if not order.is_init or order.polling_round > polling_round:
             return order, cancels, NextLook()
         now = _now()
         following = next_look(order, now, close_at, self._schedule, looks, cancels, sent)
@@ -97,11 +98,11 @@ class Inquirer:
 
     def _heard(self, order: Order, looks: int, cancels: int, close_at: datetime | None) -> tuple[Order, datetime]:
         """The order after an inquiry, and when that was answered."""
-        asked_at = _now()
+        asked_at, polling_round = _now(), order.polling_round
         reading = self._inquire(order)
         now = _now()
         order = settle_unless_crossed(self._table, order, reading, Witness.INQUIRY, now)
-        if not order.is_init:
+        if not order.is_init or order.polling_round > polling_round:
             return order, now
         absent, absent_at = absences(order, reading, asked_at, now)
         order = replace(order, absences=absent, absent_at=absent_at)
@@ -111,7 +112,8 @@ class Inquirer:
             else next_look(order, now, close_at, self._schedule, looks, cancels)
         )
         said = f"inquiry S: {reading.status}" if isinstance(reading, Final) else reading.said
-        order = self._table.note_inquiry(order.hears(said, now), said, overdue_from(following, now, close_at)).row
+        late_from = overdue_from(following, now, close_at)
+        order = self._table.note_inquiry(order.hears(said, now), said, late_from, look_at(following, now)).row
         return self._cancel_call.conclude(order, now), now
 
     def _inquire(self, order: Order) -> Reading[Status]:
@@ -129,7 +131,10 @@ class Inquirer:
         attempt, now, started_s = uuid4().hex, _now(), time.monotonic()
         unanswered = replace(order, cancel_requested_at=now)
         following = next_look(unanswered, now, close_at, self._schedule, looks, cancels + 1)
-        noted = self._table.note_cancel(order, attempt, now, overdue_from(following, now, close_at)).row
+        late_from = overdue_from(following, now, close_at)
+        noted = self._table.note_cancel(
+            order, attempt, now, late_from, look_at(following, now) or late_from, new_round=False
+        ).row
         if not noted.is_init or noted.cancel_attempt != attempt:
             return noted, cancels, None
         after = self._cancel_call.send(noted, started_s + CANCEL_TIMEOUT_S)
@@ -143,6 +148,11 @@ class Inquirer:
             telemetry.count("Unresolved")
             logger.error("payment unresolved", lastInquiry=order.last_inquiry, cancelCode=order.cancel_code)
         return noted.row
+
+
+def _is_superseded(order: Order, polling_round: int) -> bool:
+    """Whether another execution polls the order, or none has to."""
+    return order.never_sent or order.polling_round > polling_round
 
 
 def _wait(following: NextLook) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class Order:
     # The polling that watches over it.
     overdue_at: datetime | None = None
     """From when nobody looking is late; None while nobody waits for the order."""
+    look_at: datetime | None = None
+    """When the next look is due, as the last one said."""
     polling_round: int = 0
     inquiries: int = 0
     last_inquiry: str | None = None
@@ -86,6 +88,8 @@ class Order:
     cancel_code: str | None = None
     """The `resultCode` of the latest refusal."""
     cancel_refused_at: datetime | None = None
+    cancel_doubted: bool = False
+    """True: the cancel was repeated, and what became of an earlier call nobody knows, whatever a later one heard."""
     absences: int = 0
     """How many inquiries in a row, spaced and after the expiry, were answered ORDER_NOT_EXIST."""
     absent_at: datetime | None = None
@@ -149,7 +153,7 @@ class Order:
         """When it will be inquired next, at the latest; None if it will not."""
         if not self.is_init or self.overdue_at is None or self.is_spent:
             return None
-        look_at = look_before(self.overdue_at)
+        look_at = self.look_at or look_before(self.overdue_at)
         return look_at if look_at > self.attempted_at else self.overdue_at
 
     def hears(self, said: str, at: datetime) -> "Order":
@@ -169,8 +173,8 @@ class Order:
         """Whether a final result is a success that crosses a cancel: once Alipay has accepted the cancel it gives the
         money back, whatever is heard of the payment. https://docs.antom.com/ac/scantopay_zh-cn/cancel
         """
-        cancelling = self.cancel_requested_at is not None and self.status in (Status.INIT, Status.CANCELLED)
-        return cancelling and final.status is Status.SUCCESS
+        cancelling = self.cancel_requested_at is not None or self.cancel_doubted
+        return cancelling and self.status in (Status.INIT, Status.CANCELLED) and final.status is Status.SUCCESS
 
     def disputes(self, final: Final[Status]) -> bool:
         """Whether a final result contradicts the one the order already has: money moved by one account, not by the

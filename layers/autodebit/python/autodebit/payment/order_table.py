@@ -10,7 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from pynamodb.attributes import ListAttribute, MapAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import (
+    Attribute,
+    BooleanAttribute,
+    ListAttribute,
+    MapAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
@@ -24,7 +32,7 @@ from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
 from autodebit.payment.fields import REFERENCE_LENGTH_MAX
 from autodebit.payment.heard import Heard
 from autodebit.payment.order import Order, SettledOrder, Status, Witness
-from autodebit.payment.transitions import CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
+from autodebit.payment.transitions import ASKED_AFRESH, CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
 from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
@@ -109,6 +117,7 @@ class OrderItem(SettlingItem, Model):
     lastCancel = UnicodeAttribute(null=True)
     cancelCode = UnicodeAttribute(null=True)
     cancelRefusedAt = UnicodeAttribute(null=True)
+    cancelDoubted = BooleanAttribute(null=True)
     absences = NumberAttribute(null=True)
     absentAt = UnicodeAttribute(null=True)
     crossed = UnicodeSetAttribute(null=True)
@@ -222,6 +231,8 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.paymentExpiryTime.set(payment_expiry_time),
                 OrderItem.payBodySha256.set(pay_body_sha256),
                 OrderItem.neverSent.remove(),
+                # What was heard of a payment that did not exist says nothing of this one.
+                *(attribute.remove() for attribute in HEARD_OF_NOTHING),
                 OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
                 OrderItem.overdueAt.set(stored_instant(sending_overdue_at(at))),
             ],
@@ -240,32 +251,32 @@ class OrderTable(SettlingRows[Order]):
             ours=lambda stored: stored.attempt == attempt,
         )
 
-    def note_inquiry(self, order: Order, said: str, overdue_at: datetime) -> Written[Order]:
-        """Note what one more inquiry heard, its `heard` and `absences`, and by when somebody will have looked again."""
+    def note_inquiry(
+        self, order: Order, said: str, overdue_at: datetime, look_at: datetime | None = None
+    ) -> Written[Order]:
+        """Note what one more inquiry heard, its `heard` and `absences`, and by when somebody will have looked again; if
+        the order's round is still the latest.
+        """
         return self.change(
             order.key,
             [
                 OrderItem.inquiries.set(order.inquiries + 1),
                 OrderItem.lastInquiry.set(said),
                 *_keep_heard(order),
-                *(
-                    [OrderItem.absences.remove(), OrderItem.absentAt.remove()]
-                    if order.absent_at is None
-                    else [
-                        OrderItem.absences.set(order.absences),
-                        OrderItem.absentAt.set(stored_instant(order.absent_at)),
-                    ]
-                ),
+                _set_or_remove(OrderItem.absences, order.absences or None),
+                _set_or_remove(OrderItem.absentAt, _text(order.absent_at)),
                 OrderItem.overdueAt.set(stored_instant(overdue_at)),
+                _set_or_remove(OrderItem.lookAt, _text(look_at)),
             ],
-            OrderItem.watchShard.exists(),
+            OrderItem.watchShard.exists() & (OrderItem.pollingRound == order.polling_round),
         )
 
     def note_cancel(
-        self, order: Order, attempt: str, at: datetime, overdue_at: datetime, *, new_round: bool = False
+        self, order: Order, attempt: str, at: datetime, overdue_at: datetime, look_at: datetime, *, new_round: bool
     ) -> Written[Order]:
-        """Note a cancel that `attempt` is about to send, if no other may be under way; `overdue_at` is by when somebody
-        will have gone on with it. A new round ends the execution that polls the order.
+        """Note a cancel that `attempt` is about to send, if no other may be under way, and none was since the order was
+        read; `overdue_at` is by when somebody will have gone on with it. A new round ends the execution that polls the
+        order.
         """
         stale = stored_instant(at - timedelta(seconds=CANCEL_UNDER_WAY_S))
         return self.change(
@@ -276,10 +287,15 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.cancelAttemptedAt.set(stored_instant(at)),
                 OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
                 OrderItem.overdueAt.set(stored_instant(overdue_at)),
+                OrderItem.lookAt.set(stored_instant(look_at)),
+                *([OrderItem.cancelDoubted.set(True)] if order.cancel_requested_at is not None else []),
                 *([OrderItem.pollingRound.add(1)] if new_round else []),
             ],
             OrderItem.neverSent.does_not_exist()
-            & (OrderItem.cancelAttemptedAt.does_not_exist() | (OrderItem.cancelAttemptedAt < stale)),
+            & (OrderItem.cancelAttemptedAt.does_not_exist() | (OrderItem.cancelAttemptedAt < stale))
+            & _is(OrderItem.cancelAttempt, order.cancel_attempt)
+            & _is(OrderItem.cancelRequestedAt, _text(order.cancel_requested_at))
+            & (OrderItem.pollingRound == order.polling_round),
             ours=lambda stored: stored.cancel_attempt == attempt,
         )
 
@@ -310,7 +326,8 @@ class OrderTable(SettlingRows[Order]):
         """Keep a success that crosses the cancel, as long as it does; a repetition adds nothing."""
         return change(
             OrderItem(order.payment_request_id),
-            OrderItem.cancelRequestedAt.exists() & OrderItem.status.is_in(Status.INIT.value, Status.CANCELLED.value),
+            (OrderItem.cancelRequestedAt.exists() | (OrderItem.cancelDoubted == True))  # noqa: E712 (a condition)
+            & OrderItem.status.is_in(Status.INIT.value, Status.CANCELLED.value),
             [OrderItem.crossed.add({said})],
             read=_order,
             stored=lambda: self.get(order.payment_request_id),
@@ -399,15 +416,24 @@ def order_in(image: dict[str, Any]) -> Order:
     return _order(OrderItem.from_raw_data(image))
 
 
+HEARD_OF_NOTHING = (OrderItem.absences, OrderItem.absentAt, OrderItem.cancelCode, OrderItem.cancelRefusedAt)
+"""What Alipay said of a payment that it did not have."""
+
+
 def _provided(order: Order, final: Final[Status], witness: Witness) -> Condition | None:
-    """What settling the order needs besides INIT."""
+    """What settling the order needs besides INIT; an inquiry was asked after `order` was read."""
+    needed: Condition | None = None
     if final.status in CROSSED_BY_CANCEL:
-        return OrderItem.cancelRequestedAt.does_not_exist()
-    if witness is Witness.CANCEL and final.status is Status.FAIL:
-        return OrderItem.absences >= ABSENCES_MIN  # Alipay may have come to know the payment since
-    if witness is Witness.CANCEL and order.never_sent:
-        return OrderItem.neverSent == True  # noqa: E712 (a condition, not a test)
-    return None
+        certain = OrderItem.cancelDoubted.does_not_exist()
+        if witness in ASKED_AFRESH and order.cancel_requested_at is None:
+            # It was asked when no cancel was under way, and none was noted since: it tells what became of all of them.
+            certain = certain | _is(OrderItem.cancelAttempt, order.cancel_attempt)
+        needed = OrderItem.cancelRequestedAt.does_not_exist() & certain
+    elif witness is Witness.CANCEL and final.status is Status.FAIL:
+        needed = OrderItem.absences >= ABSENCES_MIN  # Alipay may have come to know the payment since
+    elif witness is Witness.CANCEL and order.never_sent:
+        needed = OrderItem.neverSent == True  # noqa: E712 (a condition, not a test)
+    return needed
 
 
 def _order(item: OrderItem) -> Order:
@@ -427,7 +453,8 @@ def _order(item: OrderItem) -> Order:
         attempt=item.attempt,
         attempted_at=datetime.fromisoformat(item.attemptedAt),
         never_sent=bool(item.neverSent),
-        overdue_at=datetime.fromisoformat(item.overdueAt) if item.overdueAt else None,
+        overdue_at=_instant(item.overdueAt),
+        look_at=_instant(item.lookAt),
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,
@@ -438,6 +465,7 @@ def _order(item: OrderItem) -> Order:
         last_cancel=item.lastCancel,
         cancel_code=item.cancelCode,
         cancel_refused_at=_instant(item.cancelRefusedAt),
+        cancel_doubted=bool(item.cancelDoubted),
         absences=int(item.absences or 0),
         absent_at=_instant(item.absentAt),
         crossed=frozenset(item.crossed or ()),
@@ -459,3 +487,17 @@ def _order(item: OrderItem) -> Order:
 
 def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else stored_instant(instant)
+
+
+def _is(attribute: Attribute[Any], value: str | None) -> Condition:
+    """The attribute is as it was read, absence included."""
+    same: Condition = attribute.does_not_exist() if value is None else attribute == value
+    return same
+
+
+def _set_or_remove(attribute: Attribute[Any], value: str | int | None) -> Action:
+    return attribute.remove() if value is None else attribute.set(value)

@@ -26,6 +26,10 @@ CROSSED_BY_CANCEL = frozenset({Status.SUCCESS})
 """What an order does not become while a cancel is noted: the money of such a success may be on its way back."""
 
 
+ASKED_AFRESH = frozenset({Witness.INQUIRY})
+"""Who says how the payment is now. What the others report may have been sent before a cancel, and be late."""
+
+
 def awaits_a_person(order: Order) -> bool:
     """Whether something is told of the order that a person has to look at, and that nobody has acknowledged."""
     seen = max((entry.told for entry in order.acknowledged), default=0)

@@ -36,6 +36,8 @@ class SettlingItem(AttentionItem):
 
     watchShard = UnicodeAttribute(null=True)
     overdueAt = UnicodeAttribute(null=True)
+    lookAt = UnicodeAttribute(null=True)
+    """When the next look is due, where that is not a grace before `overdueAt`."""
     pollingRound = NumberAttribute(default=0)
     inquiries = NumberAttribute(default=0)
     lastInquiry = UnicodeAttribute(null=True)
@@ -108,7 +110,7 @@ class SettlingRows[Row: SettlingRow]:
         """Note that an execution polls the row, which will have looked at it by `overdue_at`."""
         return self.change(
             overdue.key,
-            [self._model.overdueAt.set(stored_instant(overdue_at))],
+            [self._model.overdueAt.set(stored_instant(overdue_at)), self._model.lookAt.remove()],
             self._model.overdueAt == overdue.overdue_at,  # nobody has looked since the index was read
         )
 
@@ -119,6 +121,7 @@ class SettlingRows[Row: SettlingRow]:
             [
                 self._model.pollingRound.set(overdue.polling_round + 1),
                 self._model.overdueAt.set(stored_instant(overdue_at)),
+                self._model.lookAt.remove(),
             ],
             self._model.overdueAt == overdue.overdue_at,
         )
@@ -186,7 +189,7 @@ class SettlingRows[Row: SettlingRow]:
     @property
     def unwatched(self) -> list[Action]:
         """The actions after which nobody waits for the row."""
-        return [self._model.watchShard.remove(), self._model.overdueAt.remove()]
+        return [self._model.watchShard.remove(), self._model.overdueAt.remove(), self._model.lookAt.remove()]
 
     def watched_from(self, key: str, overdue_at: datetime) -> list[Action]:
         """The actions after which somebody must have looked at the row by then."""
