@@ -217,6 +217,21 @@ def test_a_dead_token_does_not_end_an_agreement_that_has_a_newer_one(world: Worl
     assert world.get().status is Status.LINKED
 
 
+def test_a_dead_token_does_not_end_an_agreement_that_is_being_refreshed(world: World) -> None:
+    world.linked()
+    debit = world.debits.of(AGREEMENT_ID)
+    usual = world.alipay.usual["applyToken"]
+
+    def overtaken() -> Any:
+        world.debits.note_dead(debit)
+        return usual
+
+    world.alipay.told = [overtaken]
+    world.age("dueAt", 1)
+    world.refresher.run(datetime.now(UTC), lambda: True)
+    assert world.get().status is Status.LINKED
+
+
 def test_a_token_whose_time_is_over_pays_nothing_and_is_noted_by_the_next_run(world: World) -> None:
     world.linked()
     world.age("tokenExpiresAt", 1)

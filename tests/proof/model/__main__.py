@@ -1,4 +1,5 @@
-"""Check the model of the design, `payment.pml`, with SPIN: every claim must hold, and every twin must be refuted.
+"""Check the models of the design, `payment.pml` and `agreement.pml`, with SPIN: every claim must hold, and every twin
+must be refuted.
 
     python -m tests.proof.model [--jobs N] [NAME ...]
 
@@ -22,7 +23,8 @@ from pathlib import Path
 from tests.proof.claims import Claim as Proved
 from tests.proof.claims import report
 
-MODEL = Path(__file__).with_name("payment.pml")
+MODELS = Path(__file__).parent
+PAYMENT, AGREEMENT = "payment.pml", "agreement.pml"
 
 MEMORY_MB = 3000
 """Of one search; two run at a time."""
@@ -30,6 +32,11 @@ MEMORY_MB = 3000
 TIMEOUT_S = 600
 
 SAFETY = ("ONE_DEBIT", "LEFT_ONCE", "ALIPAYS_RESULT", "ACK_IS_STORED", "KNOWS_ITS_WRITE", "ONE_POLLS", "KEPT")
+
+SAFETY_OF_LINKING = (
+    *("ONE_AT_A_TIME", "END_IS_THE_END", "HAS_A_TOKEN", "FAILED_IS_TRUE"),
+    *("REVOKED_IS_TRUE", "ENDED_IS_TRUE", "NOTHING_SENT", "ACK_IS_STORED"),
+)
 
 FULL = {"POSTS": 2, "DELIVERIES": 2, "LOOKS": 2, "CRASHES": 2, "SLIPS": 1, "SWEEPS": 1}
 
@@ -39,6 +46,10 @@ CLOSING = FULL | {"CANCELS": 1, "SWEEPS": 0}
 
 SMALL = {"POSTS": 1, "DELIVERIES": 1, "LOOKS": 2, "CRASHES": 1, "SLIPS": 0, "SWEEPS": 1, "CANCELS": 1}
 """The same with the sweep, and less of everything else."""
+
+
+EXCHANGE = {"CODES": 2, "LOOKERS": 2, "LOOKS": 2, "LOSSES": 1, "CRASHES": 1}
+END = {"LOOKERS": 2, "LOOKS": 2, "PAYS": 1, "LOSSES": 1, "CRASHES": 1}
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Claim:
     flags: tuple[str, ...] = ()
     whole: bool = False
     """Every statement of the model must be reached."""
+    model: str = PAYMENT
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ class Twin:
     refuted_by: str
     bounds: dict[str, int] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    model: str = PAYMENT
 
 
 CLAIMS = (
@@ -77,6 +90,9 @@ CLAIMS = (
     ),
     Claim("SETTLES, with closing", "SETTLES", SMALL),
     Claim("CANCEL_ENDS", "CANCEL_ENDS", SMALL),
+    Claim("safety of linking, to the link", bounds=EXCHANGE, model=AGREEMENT),
+    Claim("safety of linking, one execution", bounds=EXCHANGE | {"LOOKERS": 1, "LOSSES": 3}, model=AGREEMENT),
+    Claim("safety of linking, to the end", bounds=END, flags=("ENDS",), model=AGREEMENT),
 )
 
 TWINS = (
@@ -119,6 +135,29 @@ TWINS = (
     Twin("ABSENCES_OUTLIVE_A_TAKEOVER", "KEPT", SMALL | {"POSTS": 2}, ("NEVER_PLACED",)),
     Twin("NOTED_CANCEL_FORGOTTEN", "CANCEL_ENDS", SMALL),
     Twin("NEVER_SENT_NOTED_OVER_A_CANCEL", "CANCEL_ENDS", SMALL),
+    *(
+        Twin(name, refuted_by, EXCHANGE, model=AGREEMENT)
+        for name, refuted_by in (
+            ("NO_LOCK", "ONE_AT_A_TIME"),
+            ("TAKEN_OVER_WHILE_CALLING", "ONE_AT_A_TIME"),
+            ("COUNTED_AFTER_THE_CALL", "FAILED_IS_TRUE"),
+            ("SILENCE_IS_NO_TRACE", "FAILED_IS_TRUE"),
+            ("F_AFTER_A_LOST_CALL_IS_PLAIN", "FAILED_IS_TRUE"),
+            ("CODE_ACKNOWLEDGED_BEFORE_THE_WRITE", "ACK_IS_STORED"),
+        )
+    ),
+    *(
+        Twin(name, refuted_by, END, ("ENDS",), AGREEMENT)
+        for name, refuted_by in (
+            ("REVOKED_WHILE_REFRESHING", "REVOKED_IS_TRUE"),
+            ("NOTE_DROPS_THE_LOCK", "REVOKED_IS_TRUE"),
+            ("REFRESH_DROPPED_WHEN_UNLINKING", "REVOKED_IS_TRUE"),
+            ("SILENCE_REVOKES", "REVOKED_IS_TRUE"),
+            ("PAYS_WHILE_UNLINKING", "NOTHING_SENT"),
+            ("DEAD_TOKEN_ENDS_A_NEWER_ONE", "ENDED_IS_TRUE"),
+            ("DEAD_TOKEN_ENDS_WHILE_REFRESHING", "ENDED_IS_TRUE"),
+        )
+    ),
 )
 
 TWIN_BOUNDS = FULL | {"CRASHES": 1}
@@ -143,15 +182,15 @@ class Search:
     ok: bool = False
 
 
-def search(name: str, claim: str, defines: list[str], bounds: dict[str, int], depth_limit: int) -> Search:
+def search(model: str, name: str, claim: str, defines: list[str], bounds: dict[str, int], depth_limit: int) -> Search:
     """Generate, compile and run one verifier; `claim` is "safety" or the name of a liveness claim."""
     found = Search(name, claim, bounds, depth_limit=depth_limit)
     began = time.monotonic()
     liveness = claim != "safety"
     macros = [f"-D{macro}={value}" for macro, value in bounds.items()] + [f"-D{macro}" for macro in defines]
     with tempfile.TemporaryDirectory(prefix="payment-model-") as directory:
-        shutil.copy(MODEL, directory)
-        run(["spin", "-a", *macros, *([f"-D{claim}"] if liveness else []), MODEL.name], directory)
+        shutil.copy(MODELS / model, directory)
+        run(["spin", "-a", *macros, *([f"-D{claim}"] if liveness else []), model], directory)
         # Weak fairness costs two bits for each process; three words are enough for sixteen and more.
         compiled = ["-DNFAIR=3"] if liveness else ["-DSAFETY"]
         run(["gcc", "-O2", "-w", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MB}", *compiled, "-o", "pan", "pan.c"], directory)
@@ -192,18 +231,19 @@ def read(output: str, found: Search) -> None:
 
 def check_claim(claim: Claim) -> Search:
     limit = 100_000
-    found = search(claim.name, claim.says or "safety", list(claim.flags), claim.bounds, limit)
+    found = search(claim.model, claim.name, claim.says or "safety", list(claim.flags), claim.bounds, limit)
     found.ok = found.complete and found.errors == 0 and not (claim.whole and found.unreached)
     return found
 
 
 def check_twin(twin: Twin) -> Search:
     """Refuted if the claim meant for it, and no other, finds an error."""
-    liveness = twin.refuted_by not in SAFETY
-    left_out = [f"{name}=1" for name in (*SAFETY, "ENOUGH_ROUNDS") if name != twin.refuted_by]
+    safety = (*SAFETY, "ENOUGH_ROUNDS") if twin.model == PAYMENT else SAFETY_OF_LINKING
+    liveness = twin.refuted_by not in safety
+    left_out = [f"{name}=1" for name in safety if name != twin.refuted_by]
     defines = [f"TWIN_{twin.name}", *twin.flags, *left_out]
-    bounds = TWIN_BOUNDS | twin.bounds
-    found = search(twin.name, twin.refuted_by if liveness else "safety", defines, bounds, 100_000)
+    bounds = TWIN_BOUNDS | twin.bounds if twin.model == PAYMENT else twin.bounds
+    found = search(twin.model, twin.name, twin.refuted_by if liveness else "safety", defines, bounds, 100_000)
     found.claim = twin.refuted_by
     expected = "acceptance cycle" if liveness else "assertion violated"
     found.ok = found.errors > 0 and (found.violated or "").startswith(expected)
@@ -244,7 +284,7 @@ def main() -> int:
         return 2
     claims = [claim for claim in CLAIMS if not options.names or claim.name in options.names]
     twins = [twin for twin in TWINS if not options.names or twin.name in options.names]
-    if unknown := set(options.names) - {each.name for each in (*CLAIMS, *TWINS)}:
+    if unknown := set(options.names) - {*(each.name for each in CLAIMS), *(each.name for each in TWINS)}:
         parser.error(f"no such claim or twin: {', '.join(sorted(unknown))}")
 
     began = time.monotonic()

@@ -286,7 +286,10 @@ class AgreementTable:
     def unlink(
         self, agreement: Agreement, word: Word, by: UnlinkedBy, at: datetime, code: str | None = None
     ) -> Written[Agreement]:
-        """UNLINKED, if its token is the one that was read: a newer one is alive."""
+        """UNLINKED, if its token is the one that was read: a newer one is alive. If a dead token is what ends it, then
+        only if no call that may bring a newer one has begun since.
+        """
+        same_token = AgreementItem.accessToken == agreement.access_token
         after = replace(agreement, status=Status.UNLINKED, unlinked_by=by, unlinked_at=at, result_code=code)
         return self._leave(
             agreement,
@@ -298,7 +301,7 @@ class AgreementTable:
                 AgreementItem.unlinkedAt.set(stored_instant(at)),
                 *([AgreementItem.resultCode.set(code)] if code is not None else []),
             ],
-            AgreementItem.accessToken == agreement.access_token,
+            same_token & _unattempted(agreement) if word is Word.PAY else same_token,
         )
 
     # The token's years.

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from autodebit.agreement.agreement import Debit, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.schedule import is_dead
 from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Opener
 from autodebit.errors import AgreementNotFound, AgreementNotLinked
@@ -28,12 +29,14 @@ class Debits:
         return Debit(agreement, self._vault.open(agreement.access_token or b"", agreement_id, "accessToken"))
 
     def note_dead(self, debit: Debit) -> None:
-        """Alipay answered INVALID_ACCESS_TOKEN, signed: the agreement is over, unless it has a newer token since.
-
-        Raises TableFault.
+        """Alipay answered INVALID_ACCESS_TOKEN, signed: the agreement is over, unless it has a newer token since, or
+        a refresh under way that may bring one. Then its next payment tells. Raises TableFault.
         """
-        agreement, used = debit.agreement, debit.agreement.access_token
+        used, now = debit.agreement.access_token, datetime.now(UTC)
+        agreement = self._table.get(debit.agreement.agreement_id)
         while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == used:
+            if not is_dead(agreement, now):
+                break
             by = UnlinkedBy.PAY if agreement.status is Status.LINKED else UnlinkedBy.MERCHANT
-            agreement = self._table.unlink(agreement, Word.PAY, by, datetime.now(UTC)).row
+            agreement = self._table.unlink(agreement, Word.PAY, by, now).row
         logger.warning("agreement's token is dead", agreementId=agreement.agreement_id, status=agreement.status.value)
