@@ -3,7 +3,6 @@
 import os
 
 os.environ.setdefault("ORDERS_TABLE", "orders")
-os.environ.setdefault("REFUNDS_TABLE", "refunds")
 os.environ.setdefault("AGREEMENTS_TABLE", "agreements")
 os.environ.setdefault("REFUNDS_TABLE", "refunds")
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
