@@ -67,6 +67,27 @@ def _show(stack: Stack, row: "Order | Refund", *, as_json: bool) -> None:
         _print(screens.show(row, refunds, now, stack.close_after_s))
 
 
+@app.command()
+def reconcile(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Alipay's report files, CSV or XLSX.")],
+    output: Annotated[Path, typer.Option(help="Where the results go.")] = Path("results"),
+    encoding: Annotated[str, typer.Option(help="utf-8, or gbk if Alipay says so.")] = "utf-8",
+    as_json: Json = False,
+) -> None:
+    """Compare report files with the orders and refunds. Exit status 1 if anything differs or is refused."""
+    stack = _stack(context)
+    from ops import reconciling
+
+    documents = list(reconciling.reconcile(stack, files, output, encoding, _now()))
+    if as_json:
+        _print_json(documents)
+    else:
+        _print(reconciling.screen(documents, output))
+    if any(document["status"] != "AGREES" for document in documents):
+        raise typer.Exit(1)
+
+
 def _stack(context: typer.Context) -> Stack:
     return open_stack(*context.obj)
 

@@ -6,6 +6,8 @@ stack has the payments of other tests too, some of which Alipay and we are meant
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit import ROOT
 from tests.kit.books import BY_HAND
 from tests.kit.faults import PUT_EVENTS
 from tests.kit.merchant import new_id
@@ -277,3 +280,19 @@ def test_a_reconciliation_outlasts_a_busy_table(books: Books) -> None:
         summary = books.receive(table)
         assert faults.used_up()
     assert summary["status"] == "AGREES"
+
+
+def test_the_operator_reconciles_files_on_a_machine_of_their_own(books: Books, tmp_path: Path) -> None:
+    table = books.day(OLD, books.pay(), books.pay())
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_bytes(csv_bytes(table))
+    bad.write_bytes(csv_bytes(changed(table, 1, "transactionAmountValue", "1.00")))
+    stack = books.stack.directory / "stack.json"
+    command = [sys.executable, "-m", "ops", "--local", str(stack), "reconcile", "--output", str(tmp_path / "results")]
+    done = subprocess.run([*command, str(good)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "none" in done.stdout
+    done = subprocess.run([*command, "--json", str(good), str(bad)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    first, second = json.loads(done.stdout)
+    assert (first["status"], second["differences"]["amount"]) == ("AGREES", 1)
+    assert "1 difference." in (tmp_path / "results" / "bad.csv" / "report.html").read_text()
