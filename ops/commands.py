@@ -23,6 +23,9 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="A paymentRequestId or a r
 Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON instead of a screen.")]
 
 
+WHY_MAX = 500
+
+
 @app.callback()
 def aim(
     context: typer.Context,
@@ -52,6 +55,202 @@ def show(context: typer.Context, key: Id, as_json: Json = False) -> None:
     """The whole story of a payment or a refund on one screen; of an agreement, its state."""
     stack = _stack(context)
     _show(stack, stack.find(key), as_json=as_json)
+
+
+@app.command()
+def inquire(context: typer.Context, key: Id, as_json: Json = False) -> None:
+    """Ask Alipay now, and let its signed answer decide."""
+    from ops import asking
+
+    stack = _stack(context)
+    asking.inquire(stack, stack.find(key))
+    _show(stack, stack.find(key), as_json=as_json)
+
+
+@app.command()
+def poll(context: typer.Context, key: Id) -> None:
+    """Have it looked at through the whole schedule once more."""
+    from ops import asking
+
+    stack = _stack(context)
+    started = asking.poll(stack, stack.find(key))
+    print(f"{key} {'is polled from now on' if started else 'is being polled already'}")
+
+
+@app.command()
+def cancel(context: typer.Context, key: Id, as_json: Json = False) -> None:
+    """Cancel a payment: the same as POST /payments/ID/cancel."""
+    from autodebit.payment.order import Order
+
+    from ops import asking
+
+    stack = _stack(context)
+    order = stack.find(key)
+    if not isinstance(order, Order):
+        raise OpsFailed(f"{key} is a refund, and no refund is cancelled")
+    asking.cancel(stack, order)
+    _show(stack, stack.find(key), as_json=as_json)
+
+
+@app.command()
+def acknowledge(
+    context: typer.Context, key: Id, why: Annotated[str, typer.Option(help="Kept with the row, and shown by show.")]
+) -> None:
+    """Take a payment or refund off the list of what waits for a person. Who, when and why stays with the row."""
+    from autodebit.payment.order import Order
+
+    stack = _stack(context)
+    row = stack.find(key)
+    if not why.strip() or len(why) > WHY_MAX:
+        raise OpsFailed(f"--why needs 1 to {WHY_MAX} characters")
+    now = _now()
+    written = (
+        stack.orders.acknowledge(row, stack.operator, why, now)
+        if isinstance(row, Order)
+        else stack.refunds.acknowledge(row, stack.operator, why, now)
+    )
+    if written.won:
+        print(f"{key} is acknowledged by {stack.operator}")
+    elif len(written.row.told) > len(row.told):
+        raise OpsFailed(f"more was told of {key} meanwhile: look again with `ops show {key}`")
+    else:
+        raise OpsFailed(f"{key} waits for nobody")
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    message: Annotated[typer.FileBinaryRead, typer.Argument(help="Headers, a blank line, the body; - reads them.")],
+    secret: Annotated[Path | None, typer.Option(help="The secret's JSON in a file, instead of the stack's.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="What Alipay was given, instead of the stack's.")] = None,
+    call: Annotated[str | None, typer.Option(help="For an answer: the API called, such as payments/pay.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Why a notification or an answer does not verify: names the part that does not fit. Exit status 1 if any."""
+    from autodebit.alipay.credentials import parse_credentials
+    from autodebit.errors import CredentialsUnavailable
+
+    from ops.diagnosis import MEANING, diagnose
+    from ops.pasted import parse_pasted
+
+    pasted = parse_pasted(message.read())
+    stack = None if secret and (base_url or pasted.is_answer) else _stack(context)
+    try:
+        text = secret.read_text("utf-8") if secret else stack.read_secret() if stack else ""
+        credentials = parse_credentials(text)
+    except (CredentialsUnavailable, OSError) as error:
+        raise OpsFailed(f"the secret: {error}") from None
+    names = diagnose(pasted, credentials, base_url or (stack.outputs["ApiUrl"] if stack else ""), call)
+    if as_json:
+        _print_json({"genuine": not names, "faults": [{"name": name, "meaning": MEANING[name]} for name in names]})
+    else:
+        print(
+            "\n".join(f"{name}: {MEANING[name]}" for name in names) or "It is Alipay's, and meant for this client id."
+        )
+    raise typer.Exit(bool(names))
+
+
+@app.command()
+def check(context: typer.Context, as_json: Json = False) -> None:
+    """Are keys, client id, gateway and notify URL right? Makes one harmless signed call. Exit status 1 if not."""
+    from ops.check import check as look
+
+    checked = []
+    for one in look(_stack(context)):
+        checked.append(one)
+        if not as_json:
+            print(f"{'right' if one.right else 'WRONG'}  {one.name}: {one.detail}")
+    if as_json:
+        _print_json([one.document for one in checked])
+    raise typer.Exit(not all(one.right for one in checked))
+
+
+events = typer.Typer(no_args_is_help=True, help="What is told on the bus.")
+app.add_typer(events, name="events")
+
+
+@events.callback()
+def _events() -> None:
+    """What is told on the bus."""
+
+
+@events.command("replay")
+def replay_(
+    context: typer.Context,
+    start: Annotated[datetime | None, typer.Option("--from", help="UTC, unless it has an offset.")] = None,
+    end: Annotated[datetime | None, typer.Option("--to", help="Before this.")] = None,
+    dead_letters: Annotated[bool, typer.Option(help="What the dead letters are about; they are deleted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell again, from the rows: the same eventId and the same bytes as before. A range reads the tables through."""
+    from ops import telling
+
+    if dead_letters == (start is not None) or (start is None) != (end is None):
+        raise OpsFailed("say either --from and --to, or --dead-letters")
+    stack = _stack(context)
+    if start is not None and end is not None:
+        told, refused = telling.put(stack, telling.told_between(stack, _utc(start), _utc(end)))
+    else:
+        told, refused = telling.dead_letters(stack)
+    if as_json:
+        _print_json({"told": told, "refused": refused})
+    else:
+        print(f"{told} events told again")
+    if refused:
+        raise OpsFailed(f"the bus did not take {', '.join(refused)}")
+
+
+@app.command()
+def day(
+    context: typer.Context,
+    date: Annotated[datetime, typer.Argument(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"])],
+    reference: Annotated[str | None, typer.Option(help="Only those of this referenceOrderId.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The payments of a day (UTC+8) as CSV: those with a result of that day, and those asked for then and open."""
+    from autodebit.payment.order import order_document
+
+    from ops.day import write
+
+    orders = _stack(context).orders_of(date.date().isoformat(), reference)
+    if as_json:
+        _print_json([order_document(order) for order in sorted(orders, key=lambda order: order.created_at)])
+    else:
+        write(orders, sys.stdout)
+
+
+@app.command()
+def agreements(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(help="Tokens that fall due within so many days are listed, too.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Agreements that are exchanged or revoked, or whose token falls due."""
+    from ops import documents, screens
+
+    now = _now()
+    found = sorted(_stack(context).agreements_open(now, days), key=lambda agreement: agreement.created_at)
+    if as_json:
+        _print_json([documents.agreement(one, now) for one in found])
+    else:
+        _print(screens.agreements(found, now))
+
+
+@app.command()
+def agreement(context: typer.Context, key: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
+    """One agreement: its state, who ended it, when its token falls due. Never a token."""
+    from autodebit.errors import AgreementNotFound
+
+    from ops import documents, screens
+
+    try:
+        found = _stack(context).agreements.get(key)
+    except AgreementNotFound:
+        raise OpsFailed(f"there is no agreement {key}") from None
+    if as_json:
+        _print_json(documents.agreement(found, _now()))
+    else:
+        _print(screens.agreement(found, _now()))
 
 
 def _show(stack: Stack, row: "Order | Refund", *, as_json: bool) -> None:
@@ -94,6 +293,10 @@ def _stack(context: typer.Context) -> Stack:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _print(screen: Any) -> None:

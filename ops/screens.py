@@ -5,6 +5,7 @@ from datetime import datetime
 from io import StringIO
 from typing import Any
 
+from autodebit.agreement.agreement import Agreement
 from autodebit.alipay.amount import Amount
 from autodebit.payment.order import Order
 from autodebit.refund.refund import Refund
@@ -12,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ops import documents
 from ops.story import age, in_brief, last_heard, moment, story, what_next
 
 WIDTH = 110
@@ -76,6 +78,35 @@ def waiting(rows: Sequence[Order | Refund], now: datetime) -> RenderableType:
             Text(in_brief(row, now)),
         )
     return table
+
+
+def agreements(found: Sequence[Agreement], now: datetime) -> RenderableType:
+    """Agreements that somebody has to wait for, or whose token falls due."""
+    if not found:
+        return Text("No agreement is under way, and no token falls due.")
+    table = _table("id", "status", "wallet", "since", "falls due", "last heard")
+    for one in found:
+        status = one.shown_status(now)
+        table.add_row(
+            Text(one.key),
+            Text(status, style=STYLES.get(status, "")),
+            one.customer_belongs_to,
+            moment(one.linked_at or one.created_at),
+            moment(one.due_at) if one.due_at else "",
+            Text(one.refresh_refused or one.last_said or ""),
+        )
+    return table
+
+
+def agreement(one: Agreement, now: datetime) -> RenderableType:
+    """One agreement."""
+    status = one.shown_status(now)
+    table = Table.grid(padding=(0, 2))
+    for name, value in documents.agreement(one, now).items():
+        if name not in ("agreementId", "status"):
+            table.add_row(name, Text(str(value)))
+    head = Text.assemble((f"agreement {one.key}  ", "bold"), (status, STYLES.get(status, "")))
+    return Group(head, Text(), table)
 
 
 def _table(*columns: str) -> Table:

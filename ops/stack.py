@@ -5,13 +5,15 @@ Nothing here writes a row but `OrderTable.acknowledge`; a result comes only thro
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autodebit.agreement.agreement import Agreement
     from autodebit.agreement.agreement_table import AgreementTable
     from autodebit.payment.order import Order
     from autodebit.payment.order_table import OrderTable
@@ -41,6 +43,21 @@ class Stack:
     def close_after_s(self) -> int:
         """The template's CloseAfter."""
         return int(self.settings["CLOSE_AFTER"])
+
+    @property
+    def polling_machine(self) -> str:
+        """ARN of the state machine that polls payments."""
+        return self.outputs["PollingStateMachineArn"]
+
+    @property
+    def refund_machine(self) -> str:
+        """ARN of the state machine that polls refunds."""
+        return self.outputs["RefundStateMachineArn"]
+
+    @cached_property
+    def operator(self) -> str:
+        """Who acts: the ARN that AWS knows the caller by."""
+        return str(client("sts").get_caller_identity()["Arn"])
 
     @cached_property
     def orders(self) -> "OrderTable":
@@ -89,6 +106,33 @@ class Stack:
         watched = {overdue.key for overdue in self.refunds.overdue(NEVER)}
         for key in watched | set(self.refunds.waiting_for_a_person()):
             yield self.refunds.get(key)
+
+    def agreements_open(self, now: datetime, days: int) -> "Iterator[Agreement]":
+        """Agreements that are exchanged or revoked, and those whose token falls due within so many days."""
+        from autodebit.polling import NEVER
+
+        watched = {overdue.key for overdue in self.agreements.overdue(NEVER)}
+        for key in watched | set(self.agreements.due_before(now + timedelta(days=days))):
+            yield self.agreements.get(key)
+
+    def orders_of(self, day: str, reference_order_id: str | None) -> "Iterator[Order]":
+        """The payments of a day (`ops.day`), or those of it that have this reference (100 at the most)."""
+        from autodebit.polling import NEVER
+
+        from ops.day import day_of
+
+        if reference_order_id is not None:
+            orders: Iterable[Order] = self.orders.of_reference(reference_order_id, 100)
+        else:
+            keys = {settled.payment_request_id for settled in self.orders.settled_on(day)}
+            orders = self.orders.get_many(keys | {overdue.key for overdue in self.orders.overdue(NEVER)})
+        return (order for order in orders if day_of(order) == day)
+
+    def read_secret(self) -> str:
+        """The text of the credentials' secret. Raises CredentialsUnavailable."""
+        from autodebit.alipay.secret import secret_reader
+
+        return secret_reader(self.settings["CREDENTIALS_SECRET"])()
 
     def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
         """What a function of the stack returns. Raises OpsFailed if it fails."""
