@@ -319,5 +319,15 @@ def main() -> None:
     """Run a command; what went wrong is one line on standard error, and exit status 1."""
     try:
         app(prog_name="ops")
-    except OpsFailed as error:
-        raise SystemExit(f"ops: {error}") from None
+    except Exception as error:
+        raise SystemExit(f"ops: {_in_a_line(error)}") from None
+
+
+def _in_a_line(error: Exception) -> str:
+    """What went wrong with the stack, AWS or a row. A defect of this program is raised as it is."""
+    from autodebit.errors import AutodebitError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if not isinstance(error, (OpsFailed, AutodebitError, BotoCoreError, ClientError)):
+        raise error
+    return str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ def correct() -> None:
         _keys_know_the_encryption_context()
         _local_calls_count_as_tls()
         _logging_asks_the_role()
+        _updates_name_their_attributes()
 
 
 def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
@@ -58,6 +60,32 @@ def function_allows(function_arn: str, service: str, source_arn: str) -> bool:
     return bool(
         found and iam_evaluator.evaluate_resource_policy(found[0], context, service=service).decision == "Allow"
     )
+
+
+def _updates_name_their_attributes() -> None:
+    """`dynamodb:Attributes` of an UpdateItem holds the key's attributes and all that its expressions name.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    """
+    context_of = iam_actions.dynamodb_service_context
+
+    def context(body: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = context_of(body)
+        request = json.loads(body or b"{}")
+        if "UpdateExpression" in request:
+            expressions = f"{request['UpdateExpression']} {request.get('ConditionExpression', '')}"
+            names = request.get("ExpressionAttributeNames", {})
+            named = {names.get(word, word) for word in _ATTRIBUTE.findall(expressions)}
+            found["dynamodb:Attributes"] = sorted({*request["Key"], *named} - _WORDS)
+        return found
+
+    iam_actions.dynamodb_service_context = context
+
+
+_ATTRIBUTE = re.compile(r"(?<![\w:#.])#?[A-Za-z_0-9]*[A-Za-z_][A-Za-z_0-9]*(?!\w|\s*\()|#\d+")
+"""The first segment of a path in an expression; no value and no function."""
+
+_WORDS = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "IN", "BETWEEN"}
 
 
 def _api_gateway_asks_the_function() -> None:
