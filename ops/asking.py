@@ -12,26 +12,21 @@ if TYPE_CHECKING:
 ROUNDS_MAX = 9
 """Executions that a person may add to one polling round."""
 
+PAST_THE_SCHEDULE = 1000
+"""The place of a look at a row whose schedule is spent: it leaves the row spent. Another look is told the first place,
+after which a look is soon due: if no execution makes it, the sweep starts one."""
+
 TIMEOUT_S = 35
 """API Gateway hangs up after 29 s."""
 
 
 def inquire(stack: Stack, row: "Order | Refund") -> None:
-    """Have Alipay asked now. What it answers is stored as the polling would have it. Raises OpsFailed.
-
-    The inquiry function is told a place in its schedule. It must not be the last, at whose end a person is called; of a
-    row whose schedule is spent it is, so that no polling begins.
-    """
+    """Have Alipay asked now. What it answers is stored as the polling would have it. Raises OpsFailed."""
     from autodebit.payment.order import Order
-    from autodebit.refund.inquire import SCHEDULE
 
     _may_be_asked(row)
-    if isinstance(row, Order):
-        place = 1000 if row.is_spent else 0
-        stack.invoke("Inquiry", {"paymentRequestId": row.key, "inquiry": place})
-    else:
-        place = len(SCHEDULE) if row.is_spent else min(row.inquiries, len(SCHEDULE) - 2)
-        stack.invoke("InquireRefund", {"refundRequestId": row.key, "inquiry": place})
+    function, name = ("Inquiry", "paymentRequestId") if isinstance(row, Order) else ("InquireRefund", "refundRequestId")
+    stack.invoke(function, {name: row.key, "inquiry": PAST_THE_SCHEDULE if row.is_spent else 0})
 
 
 def poll(stack: Stack, row: "Order | Refund") -> bool:
