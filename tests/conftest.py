@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of what can be done in small and in large."""
     parser.addoption("--settlements", type=int, default=200, help="payments that settle while the publisher is killed")
+    parser.addoption("--races", type=int, default=12, help="how often a cancel races a success")
 
 
 settings.register_profile("rules", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -49,6 +50,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
             return _share(nodeid.partition("::")[0])
 
     return ByShare(config, log)
+
+
+@pytest.fixture
+def races(request: pytest.FixtureRequest) -> int:
+    """How often a cancel races a success."""
+    return int(request.config.getoption("--races"))
 
 
 @pytest.fixture

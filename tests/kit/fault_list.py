@@ -39,10 +39,15 @@ SHOWN = {
     "F32": "one function's clock ten minutes wrong: nothing concluded early, the expiry unchanged, no message refused",
     "F33": "the order settles between a look and its inquiry: that inquiry is the last",
     "F34": "a deployment while executions are open: they end by the old definition with the new code",
+    "F35": "a cancel that races a success, in either order: it ends as Alipay's ledger says",
     "F36": "a consumer of events that fails five times: its dead-letter queue holds the very event, nothing is lost",
     "F37": "the emulator and its tables killed amid the load: every order resolved after the restart",
     "F38": "the gateway dark for ten minutes with 1,000 orders open: each settled at its next scheduled inquiry",
+    "F39": "a process dies once the cancel is noted: the next look or the sweep sends it",
+    "F40": "a cancel without an answer: repeated unchanged, CANCELLED once it is answered S, never SUCCESS meanwhile",
+    "F41": "a success while the cancel is unanswered: acknowledged, kept; the cancel's answer decides",
     "F42": "a cancel refused for good: INIT, the polling goes on, the code is kept",
+    "F43": "ORDER_NOT_EXIST to everything, then a late success: FAIL after the close time, and a contradiction",
     "F44": "the publisher dies, the bus is busy, takes a part or never one: told at least once, equal to the byte",
     "F45": "consult unanswered, unknown, refused or unsigned: 503 or 502 with the code, no QR code that is not proved",
     "F46": "an authCode many times at once, with others, after the link: one exchange, each acknowledged",
@@ -58,12 +63,4 @@ SHOWN = {
     "F64": "the same report file twice, or under another name: nothing new comes of it",
     "F65": "the reconciliation killed at a step, or its table busy: run again, with the same result",
     "F66": "INIT here and paid there: inquired, settled by the answer; paid here and in no file: a difference",
-}
-
-LATER = {
-    "F35": "a cancel that crosses a success: it ends as Alipay's ledger says",
-    "F39": "a process that dies once the cancel is noted: the next look or the sweep sends it",
-    "F40": "a cancel without an answer: repeated unchanged, CANCELLED once it is answered S, never SUCCESS meanwhile",
-    "F41": "a success while the cancel is unanswered: acknowledged, kept; the cancel's answer decides",
-    "F43": "ORDER_NOT_EXIST to everything, then a late success: FAIL after the close time, and a contradiction",
 }
