@@ -13,8 +13,8 @@ Json = dict[str, Any]
 WATCHING = {"absences", "absentAt", "heard", "inquiries", "lastInquiry", "lookAt", "overdueAt", "pollingRound"}
 """Attributes that only say who looked and when."""
 
-GAINED = {"contradictions", "crossed", "told", "tells"}
-"""Attributes that an order may gain once it is final."""
+GAINED = {"contradictions", "told", "tells", "refundable", "refunded", "crossed"}
+"""Attributes that an order may gain, or that may change, once it is final."""
 
 KEPT_WITH_IT = {"contradictions", "tells", "told"}
 """Attributes that say what was heard against the order, and what is told of that."""
