@@ -1,5 +1,5 @@
-"""A wallet linked by its QR code, then payments on every path: taken by the deployed template from the simulated
-Alipay, and checked against its ledger.
+"""A wallet linked by its QR code, payments on every path, and two refunds: done by the deployed template with the
+simulated Alipay, and checked against its ledger.
 
     .local/venvs/dev/bin/python -m local.demo
 
@@ -36,6 +36,12 @@ AMOUNT = {"currency": "HKD", "value": "1990"}
 AMOUNT_SHOWN = "HKD 19.90"
 
 AGREEMENT_ID = "demo-agreement"
+REFUNDED = "demo-agreement-paid"
+PART = 990
+"""Of REFUNDED, in minor units."""
+
+GIVEN_BACK_WITHIN_S = 90
+"""The refund in process takes 4 s at Alipay; the first inquiry comes after 15."""
 
 LINKED_WITHIN_S = 60.0
 """An authCode lives for a minute: what is not LINKED by then never will be."""
@@ -243,6 +249,19 @@ class Stack:
     def agreement(self) -> Json:
         return _document(self._session.get(f"{self._api_url}/agreements/{AGREEMENT_ID}", timeout=30))
 
+    def refund(self, payment_request_id: str, refund_request_id: str, value: str, plan: str) -> tuple[int, Json]:
+        """Ask for a refund; `plan` is what the simulated Alipay makes of it."""
+        amount = {"currency": AMOUNT["currency"], "value": value}
+        request = {"refundRequestId": refund_request_id, "refundAmount": amount, "refundReason": f"sim:{plan}:demo"}
+        response = self._session.post(
+            f"{self._api_url}/payments/{payment_request_id}/refunds", json=request, timeout=40
+        )
+        return response.status_code, _document(response)
+
+    def refund_of(self, payment_request_id: str, refund_request_id: str) -> Json:
+        path = f"payments/{payment_request_id}/refunds/{refund_request_id}"
+        return _document(self._session.get(f"{self._api_url}/{path}", timeout=30))
+
     def approve(self, qr_code: str) -> None:
         """The buyer's hand."""
         body = {"qrCode": qr_code, "do": "approve"}
@@ -388,6 +407,33 @@ def link_wallet(stack: Stack, printer: Printer) -> bool:
     say("merchant", f"GET /agreements/{AGREEMENT_ID} -> {agreement.get('status')}", GREEN if linked else RED)
     printer.say()
     return linked
+
+
+def give_back(stack: Stack, printer: Printer) -> bool:
+    """Give a payment back, a part at once and the rest after a while; whether the books say so afterwards."""
+    started = time.monotonic()
+
+    def say(who: str, what: str, colour: int = 0) -> None:
+        printer.say(f"{time.monotonic() - started:6.2f} s  {who:<9}  {printer.paint(what, colour)}")
+
+    printer.say(f"\nThen {REFUNDED} is given back, a part at once and the rest in process:\n")
+    rest = int(AMOUNT["value"]) - PART
+    for refund_request_id, value, plan in (("demo-refund-1", PART, "refunded"), ("demo-refund-2", rest, "in-process")):
+        say("merchant", f"POST /payments/{REFUNDED}/refunds, {value} of {AMOUNT['value']} {AMOUNT['currency']}")
+        status, refund = stack.refund(REFUNDED, refund_request_id, str(value), plan)
+        say("merchant", f"POST {refund_request_id} -> {status} {refund.get('status') or refund.get('title')}")
+        while refund.get("status") == "INIT" and time.monotonic() < started + GIVEN_BACK_WITHIN_S:
+            time.sleep(TICK_S)
+            refund = stack.refund_of(REFUNDED, refund_request_id)
+        done = refund.get("status") == "SUCCESS"
+        shown = f"{refund.get('status')}, by {refund.get('settledBy')}"
+        say("merchant", f"GET {refund_request_id} -> {shown}", GREEN if done else RED)
+    shown_by_api = stack.order(REFUNDED)[1].get("refundedAmount")
+    kept = stack.simulator(f"payments/{REFUNDED}").get("kept")
+    fine = (shown_by_api, kept) == (AMOUNT, "0")
+    say("merchant", f"GET /payments/{REFUNDED} -> refundedAmount {(shown_by_api or {}).get('value')}")
+    say("Alipay", f"keeps {kept} of it for the merchant", GREEN if fine else RED)
+    return fine
 
 
 def pay_request(scenario: Scenario) -> Json:
@@ -557,6 +603,7 @@ def main() -> int:
         linked = link_wallet(stack, printer)
         orders = Watcher(stack, printer).watch()
         fine = report(stack, orders, printer) and linked
+        fine = give_back(stack, printer) and fine
         keep_books(stack)
     finally:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
