@@ -35,6 +35,14 @@ def test_an_execution_is_started_under_the_rounds_name(played: tuple[PollingMach
     assert machine.start("ord-1", 2) is True
 
 
+def test_what_was_heard_goes_with_it(played: tuple[PollingMachine, Stubber]) -> None:
+    machine, stub = played
+    told = json.dumps({**json.loads(START["input"]), "heard": "pay U/PAYMENT_IN_PROCESS"})
+    begun = {"executionArn": EXECUTION, "startDate": "2026-11-22T09:30:00Z"}
+    stub.add_response("start_execution", begun, START | {"input": told})
+    assert machine.start("ord-1", 2, None, "pay U/PAYMENT_IN_PROCESS") is True
+
+
 def test_a_name_that_is_taken_is_an_answer(played: tuple[PollingMachine, Stubber]) -> None:
     machine, stub = played
     stub.add_client_error("start_execution", "ExecutionAlreadyExists")

@@ -19,6 +19,7 @@ from tests.kit.canaries import canaries, search
 from tests.kit.forger import Forger
 from tests.kit.operator import Operator, operator
 from tests.kit.stacks import Deployment, nowhere
+from tests.kit.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,19 @@ def test_inquire_asks_alipay_now_and_its_answer_settles(fast: Deployment, person
 def _is_init(fast: Deployment, payment_request_id: str) -> bool:
     row = fast.seen.row(payment_request_id)
     return row is not None and row["status"] == "INIT"
+
+
+@pytest.mark.parametrize(
+    ("pay", "why"),
+    [("unsigned:S", "the answer has no signature"), ("reset-before", "Nothing was heard"), ("U", "No result yet")],
+)
+def test_what_pay_was_answered_is_told_with_why_it_was_not_believed(
+    fast: Deployment, person: Operator, pay: str, why: str
+) -> None:
+    payment_request_id, _ = fast.pay("ops-pay", **(NEVER | {"pay": [pay] * 3}))
+    eventually(lambda: (fast.seen.row(payment_request_id) or {}).get("heard"), "pay's answer is in the row")
+    told = [entry for entry in person.document("show", payment_request_id)["story"] if entry["who"] == "pay"]
+    assert why in str(told)
 
 
 def test_what_is_polled_no_more_is_polled_again(fast: Deployment, person: Operator) -> None:

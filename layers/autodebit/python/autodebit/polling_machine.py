@@ -34,10 +34,12 @@ class PollingMachine:
         config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2})
         return boto3.client("stepfunctions", config=config)
 
-    def start(self, payment_request_id: str, polling_round: int, wait_s: int | None = None) -> bool:
-        """Have the order polled, first after `wait_s` or the schedule's first wait. True: it is, by this start or by an
-        earlier one of the same round. False: the round's name is taken, by an execution that has ended or has an older
-        schedule. Raises PollingFault.
+    def start(
+        self, payment_request_id: str, polling_round: int, wait_s: int | None = None, heard: str | None = None
+    ) -> bool:
+        """Have the order polled, first after `wait_s` or the schedule's first wait; the first look notes what was
+        `heard` before. True: it is, by this start or by an earlier one of the same round. False: the round's name is
+        taken, by an execution that has ended or has another input. Raises PollingFault.
         """
         message = {
             self.key: payment_request_id,
@@ -45,6 +47,8 @@ class PollingMachine:
             "inquiry": 0,
             "waitSeconds": self.first_wait_s if wait_s is None else wait_s,
         }
+        if heard is not None:
+            message["heard"] = heard
         try:
             self._client.start_execution(
                 stateMachineArn=self._arn,

@@ -38,6 +38,7 @@ def call_until_answered[Status: StrEnum](
     time.monotonic's clock.
     """
     name = endpoint.rpartition("/")[2]
+    said = f"{name} without answer"
     for number in range(CALLS_MAX):
         if number > 0 and not may_repeat():
             break
@@ -45,15 +46,17 @@ def call_until_answered[Status: StrEnum](
             reading = read(gateway.call(endpoint, body, deadline), first_call)
         except GatewayError as error:
             telemetry.call_failed(name, error)
+            said = f"{name} without answer: {error.reason}"
             if isinstance(error, NotSent) and first_call:
                 raise
             first_call = False
             continue
         if not isinstance(reading, Undecided):
             return reading
-        logger.info(f"{name} left it open", said=reading.said)
+        said = reading.said
+        logger.info(f"{name} left it open", said=said)
         if not reading.call_again:
             return reading
         first_call = False
         time.sleep(PAUSE_S)
-    return Undecided(f"no answer to {name}")
+    return Undecided(said)

@@ -18,7 +18,7 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.masking import without_token
-from autodebit.alipay.reading import DEAD_TOKEN, Reading, result_of
+from autodebit.alipay.reading import DEAD_TOKEN, Reading, Undecided, result_of
 from autodebit.errors import (
     AgreementNotLinked,
     NotSent,
@@ -180,7 +180,7 @@ class Initiator:
             logger.error("result of pay not stored", reason=str(error))
             telemetry.count("Fault")
         if order.status is Status.INIT:
-            self._poll(order)
+            self._poll(order, heard=reading.said if isinstance(reading, Undecided) else None)
         return order
 
     def _pay(self, order: Order, call: PayCall, deadline: float, *, first_call: bool) -> Reading[Status]:
@@ -216,10 +216,13 @@ class Initiator:
             self._poll(started.row)
         return started.row
 
-    def _poll(self, order: Order) -> None:
-        """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""
+    def _poll(self, order: Order, heard: str | None = None) -> None:
+        """Start the polling, which notes what was `heard`.
+
+        If that fails the sweep starts it, for the row says that nobody watches yet.
+        """
         try:
-            self._polling.start(order.payment_request_id, order.polling_round)
+            self._polling.start(order.payment_request_id, order.polling_round, None, heard)
         except PollingFault as error:
             logger.warning("polling not started", reason=str(error))
 

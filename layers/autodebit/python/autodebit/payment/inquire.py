@@ -55,14 +55,16 @@ class Inquirer:
         """The state machine's next input, after a look at the order of its `paymentRequestId`.
 
         `round` is the execution's: an order that has a later one is left to that. `inquiry` counts the schedule's
-        looks so far, `cancels` the cancels in a row without an answer. `waitSeconds` or `waitUntil` tell when to look
-        next; without them, and INIT, the schedule is spent. Raises OrderNotFound and TableFault; the state machine
-        tries again.
+        looks so far, `cancels` the cancels in a row without an answer; `heard` is what `pay` said, for the first look
+        to note. `waitSeconds` or `waitUntil` tell when to look next; without them, and INIT, the schedule is spent.
+        Raises OrderNotFound and TableFault; the state machine tries again.
         """
         order = self._table.get(state["paymentRequestId"])
         current = {"paymentRequestId": order.payment_request_id, "round": state.get("round", order.polling_round)}
         looks, cancels, following = state["inquiry"] + 1, state.get("cancels", 0), NextLook()
         if order.is_init and not _is_superseded(order, current["round"]):
+            if "heard" in state and not order.heard:
+                order = order.hears(state["heard"], order.attempted_at)
             order, cancels, following = self._advance(order, looks, cancels)
         if _is_superseded(order, current["round"]):
             return current | {"status": order.status.value, "superseded": True}
