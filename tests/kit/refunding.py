@@ -55,14 +55,16 @@ class Refunds:
         one = "" if refund_request_id is None else f"/{quote(refund_request_id, safe='')}"
         return self.here.merchant.call("GET", f"/payments/{quote(payment_request_id, safe='')}/refunds{one}")
 
-    def settled(self, refund_request_id: str) -> Json:
+    def settled(self, refund_request_id: str, within_s: float = GENEROUS_S) -> Json:
         """The row once it has left INIT."""
 
         def final() -> Json | None:
             row = self.row(refund_request_id)
             return row if row and row["status"] != "INIT" else None
 
-        return eventually(final, f"{refund_request_id} settled", every_s=0.2, show=lambda: self.row(refund_request_id))
+        return eventually(
+            final, f"{refund_request_id} settled", within_s, every_s=0.2, show=lambda: self.row(refund_request_id)
+        )
 
     # Alipay
 

@@ -1,6 +1,7 @@
 """POST and GET of refunds through the deployed template: every answer, and what it leaves behind."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -138,8 +139,8 @@ def test_a_refund_without_a_result_is_answered_202_with_where_and_when_to_look(r
 def test_many_identical_requests_at_once_are_one_refund(refunds: Refunds) -> None:
     payment, refund = refunds.paid(), new_id("ref")
     answers = at_once([lambda: refunds.ask(payment, "1990", refund)[1] for _ in range(16)])
-    assert {answer.status for answer in answers} <= {200, 202}
-    assert {answer.json["refundRequestId"] for answer in answers} == {refund}
+    assert {answer.status for answer in answers} <= {200, 202, 503}
+    assert {answer.json["refundRequestId"] for answer in answers if answer.status != 503} == {refund}
     assert len(refunds.calls(refund)) == 1
     refunds.settled(refund)
     refunds.agree(payment)
@@ -147,8 +148,14 @@ def test_many_identical_requests_at_once_are_one_refund(refunds: Refunds) -> Non
 
 def test_many_refunds_at_once_never_exceed_and_none_is_refused_while_enough_is_left(refunds: Refunds) -> None:
     payment = refunds.paid()
-    answers = at_once([lambda: refunds.ask(payment, "99")[1] for _ in range(32)])
-    statuses = [answer.status for answer in answers]
+
+    def insist(refund: str) -> int:
+        """Ask again whenever a busy machine sent nothing."""
+        return eventually(
+            lambda: status if (status := refunds.ask(payment, "99", refund)[1].status) < 500 else None, "an answer"
+        )
+
+    statuses = at_once([partial(insist, new_id("ref")) for _ in range(32)])
     assert set(statuses) <= {200, 202, 409}, statuses
     assert statuses.count(409) == 12, "20 times 99 is 1980, and 10 are left"
     for row in refunds.rows_of(payment):

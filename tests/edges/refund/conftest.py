@@ -54,6 +54,7 @@ def tables(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         kept = {name: declared[name] for name in names}
         made[resource] = dynamodb.create_table(TableName=item.Meta.table_name, **kept)
         monkeypatch.setattr(item.Meta, "host", dynamodb.meta.client.meta.endpoint_url, raising=False)
+        monkeypatch.setattr(item.Meta, "read_timeout_seconds", 60.0)  # a busy machine is no fault
         monkeypatch.setattr(item, "_connection", None)
     yield made
     for table in made.values():

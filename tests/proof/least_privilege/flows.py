@@ -8,6 +8,7 @@ from tests.kit import books
 from tests.kit.bus import Queue
 from tests.kit.faults import PUT_EVENTS, START_EXECUTION
 from tests.kit.merchant import new_id, payment
+from tests.kit.refunding import Refunds
 from tests.kit.stacks import Deployment
 from tests.kit.waiting import at_once, eventually
 
@@ -131,6 +132,57 @@ def the_sweep_runs_every_minute(here: Deployment) -> None:
     eventually(lambda: _logged(here, "Sweep", since_ms), "a run of the sweep", SWEPT_WITHIN_S, every_s=1)
 
 
+def a_payment_is_given_back_and_the_refund_looked_up(here: Deployment) -> None:
+    refunds = Refunds(here)
+    payment_request_id = refunds.paid()
+    refund, answer = refunds.ask(payment_request_id)
+    assert (answer.status, answer.json["status"]) == (200, "SUCCESS"), answer.status
+    assert refunds.get(payment_request_id, refund).status == 200
+    listed = refunds.get(payment_request_id)
+    assert (listed.status, len(listed.json["refunds"])) == (200, 1), listed.status
+
+
+def a_refund_that_fails_frees_its_amount(here: Deployment) -> None:
+    refunds = Refunds(here)
+    _, answer = refunds.ask(refunds.paid(), refund_request_id=refunds.plan("refused"))
+    assert (answer.status, answer.json["status"]) == (200, "FAIL"), answer.status
+
+
+def a_refund_in_process_is_polled_for_and_settled(here: Deployment) -> None:
+    refunds = Refunds(here)
+    plan = {"refund": ["U"], "result": {"status": "SUCCESS"}, "notify": "lost"}
+    refund, answer = refunds.ask(refunds.paid(), refund_request_id=refunds.plan(plan))
+    assert answer.status == 202, answer.status
+    assert refunds.settled(refund, PATIENCE_S)["settledBy"] == "inquiry"
+
+
+def a_notification_settles_a_refund(here: Deployment) -> None:
+    refunds = Refunds(here)
+    plan = {"refund": ["U"], "result": {"status": "PROCESSING"}, "notify": "lost"}
+    refund, _ = refunds.ask(refunds.paid(), refund_request_id=refunds.plan(plan))
+    sent = refunds.notify(refund, resultStatus="S")
+    assert sent["status"] == 200, sent["status"]
+    assert refunds.settled(refund, PATIENCE_S)["settledBy"] == "notify"
+
+
+def the_sweep_starts_the_polling_of_a_refund_that_nobody_started(here: Deployment) -> None:
+    refunds = Refunds(here)
+    refund = refunds.plan({"refund": ["U"], "result": {"status": "SUCCESS"}, "notify": "lost"})
+    with here.faults.injected({"op": START_EXECUTION, "match": refund, "error": "ThrottlingException"}):
+        refunds.ask(refunds.paid(), refund_request_id=refund)
+    refunds.set_instant(refund, "overdueAt", PAST)
+    here.functions.invoke("SweepRefunds")
+    assert refunds.settled(refund, PATIENCE_S)["settledBy"] == "inquiry"
+
+
+def what_was_refunded_in_the_portal_is_observed(here: Deployment) -> None:
+    refunds = Refunds(here)
+    payment_request_id = refunds.paid()
+    refunds.portal(payment_request_id, "500")
+    refunds.ask(payment_request_id, "1990")
+    assert (here.seen.row(payment_request_id) or {}).get("refunded") == 500, "not observed"
+
+
 FLOWS: list[Flow] = [
     every_function_logs,
     a_payment_is_settled_at_once,
@@ -143,6 +195,12 @@ FLOWS: list[Flow] = [
     the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile,
     what_happened_is_told,
     what_the_bus_refuses_is_kept,
+    a_payment_is_given_back_and_the_refund_looked_up,
+    a_refund_that_fails_frees_its_amount,
+    a_refund_in_process_is_polled_for_and_settled,
+    a_notification_settles_a_refund,
+    the_sweep_starts_the_polling_of_a_refund_that_nobody_started,
+    what_was_refunded_in_the_portal_is_observed,
 ]
 
 

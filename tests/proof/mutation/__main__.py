@@ -42,6 +42,13 @@ GROUPS = {
         "api",
     ),
     "order store": ("rows.guard", "rows.table", "rows.watch", "payment.order", "payment.order_table", "polling"),
+    "refunds": (
+        "rows.settling",
+        "rows.transaction",
+        *("refund.adopt", "refund.advice", "refund.initiate", "refund.inquire", "refund.notification"),
+        *("refund.observe", "refund.outcome", "refund.receive", "refund.refund", "refund.refund_table"),
+        *("refund.request", "refund.transitions", "refund.window"),
+    ),
 }
 LISTED = Path(__file__).parent / "survivors.toml"
 LEAST_NOTICED = 0.95

@@ -189,11 +189,12 @@ class Trials:
         return self._first_failure(tests)
 
     def _first_failure(self, tests: list[str]) -> str | None:
-        from autodebit.payment.order_table import (
-            OrderItem,  # by now the tests have imported it, with their parent's table
-        )
+        # By now the tests have imported these, with their parent's tables.
+        from autodebit.payment.order_table import OrderItem
+        from autodebit.refund.refund_table import RefundItem
 
         OrderItem.Meta.table_name = os.environ["ORDERS_TABLE"]
+        RefundItem.Meta.table_name = os.environ["REFUNDS_TABLE"]
         for test in tests:
             item = self._items[test]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -228,6 +229,7 @@ class _Fork:
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
             os.environ["ORDERS_TABLE"] = f"orders-{os.getpid()}"
+            os.environ["REFUNDS_TABLE"] = f"refunds-{os.getpid()}"
             noticed_by = child()
             os.write(say, b"-" if noticed_by is None else f"+{noticed_by}".encode())
         finally:
