@@ -326,9 +326,7 @@ class NotSent(GatewayError):
 
     status = 503
     title = "Nothing was sent to Alipay"
-    detail = (
-        "This request sent nothing; an earlier one for the payment may have. Send it again, paymentRequestId and all."
-    )
+    detail = "This request sent nothing; an earlier one with the same id may have. Send the same request again."
 
 
 class CertificateRefused(NotSent):
