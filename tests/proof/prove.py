@@ -108,6 +108,7 @@ PROOFS = (
     Proof("suite", (PYTHON, "-m", "pytest", f"--junitxml={RESULTS.relative_to(ROOT)}"), read=suite),
     Proof("least-privilege", proof("least_privilege")),
     Proof("contract", proof("contract"), by_chance=True),
+    Proof("reconciliation", proof("reconciliation"), by_chance=True),
     Proof("soak", proof("soak"), by_chance=True),
 )
 
