@@ -287,6 +287,40 @@ def reconcile(
         raise typer.Exit(1)
 
 
+reports = typer.Typer(no_args_is_help=True, help="Alipay's report files.")
+app.add_typer(reports, name="reports")
+
+
+@reports.command()
+def fetch(
+    context: typer.Context,
+    merchant: Annotated[str, typer.Option(help="Your merchant id, as the server's folder is called.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day of the folder, UTC+8.")],
+    user: Annotated[str, typer.Option(envvar="ALIPAY_SFTP_USER")],
+    host_key: Annotated[Path, typer.Option(help="A file with the server's public key, as Alipay's support told it.")],
+    host: Annotated[str, typer.Option()] = "isftp.alipay.com",
+    port: Annotated[int, typer.Option()] = 22,
+    key: Annotated[Path | None, typer.Option(help="Your private key; else ALIPAY_SFTP_PASSWORD counts.")] = None,
+) -> None:
+    """Bring a day's report files by SFTP and put them into the stack's inbox."""
+    stack = _stack(context)
+    import os
+
+    from ops import fetching
+    from ops.stack import client
+
+    s3, bucket = client("s3"), stack.outputs["ReportsBucket"]
+    password = os.environ.get("ALIPAY_SFTP_PASSWORD")
+    try:
+        server = fetching.Server(host, port, user, host_key.read_text(), password, key)
+    except OSError as error:
+        raise OpsFailed(f"{host_key}: {error.strerror}") from None
+    names = fetching.fetch(
+        server, merchant, day.date(), lambda name, path: s3.upload_file(str(path), bucket, f"inbox/{name}")
+    )
+    _print("\n".join(names) or "no files of that day")
+
+
 def _stack(context: typer.Context) -> Stack:
     return open_stack(*context.obj)
 

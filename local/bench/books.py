@@ -38,19 +38,17 @@ COLUMNS = (
 
 def main(sizes: list[int]) -> None:
     """Measure each size and print one line a size."""
-    print(
-        f"  {'lines':>10} {'file':>8} {'read':>8} {'entered':>8} {'compared':>9} {'all':>8} {'processor':>9} {'memory':>8}  differences"
-    )
+    columns = ("read", "entered", "compared", "all", "processor")
+    print(f"  {'lines':>10} {'file':>8} {' '.join(f'{name:>9}' for name in columns)} {'memory':>8}  differences")
     for size in sizes:
         file = _file(size)
         done = subprocess.run(
             [sys.executable, __file__, "--measure", str(file), str(size)], check=True, capture_output=True, text=True
         )
         one = json.loads(done.stdout)
-        print(
-            f"  {size:>10,} {file.stat().st_size / 1e6:>5.0f} MB {one['read_s']:>6.1f} s {one['entered_s']:>6.1f} s "
-            f"{one['compared_s']:>7.1f} s {one['all_s']:>6.1f} s {one['cpu_s']:>7.1f} s {one['memory_mb']:>5.0f} MB  {one['differences']}"
-        )
+        times = " ".join(f"{one[f'{name}_s']:>7.1f} s" for name in columns)
+        size_mb = file.stat().st_size / 1e6
+        print(f"  {size:>10,} {size_mb:>5.0f} MB {times} {one['memory_mb']:>5.0f} MB  {one['differences']}", flush=True)
 
 
 def measure(file: Path, size: int) -> dict[str, float]:
@@ -72,7 +70,7 @@ def measure(file: Path, size: int) -> dict[str, float]:
         "entered_s": entered - read,
         "compared_s": compared - entered,
         "all_s": compared - started,
-        "cpu_s": time.process_time() - used,
+        "processor_s": time.process_time() - used,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "differences": differences,
     }

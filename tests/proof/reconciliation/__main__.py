@@ -2,9 +2,9 @@
 
     python -m tests.proof.reconciliation [--seed N] [--lines N]
 
-The files and our records are made by tests/rules/reconciliation, which shares no code with what compares them. They are
-made in chunks with ids of their own, so that nothing of them is held in memory. Processor time is counted: what else the
-machine does is not this program's.
+The files and our records are made by tests/rules/reconciliation, which shares no code with what compares them. They
+are made in chunks with ids of their own, so that nothing of them is held in memory. Processor time is counted, since
+what else the machine does is not this program's.
 """
 
 import argparse

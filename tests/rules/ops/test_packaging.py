@@ -11,8 +11,8 @@ from tests.kit.template import MODULES
 
 PROJECT = tomllib.loads((ROOT / "ops/pyproject.toml").read_text("utf-8"))["project"]
 PINNED = dict(dependency.split("==") for dependency in PROJECT["dependencies"])
-WITH = {"botocore": "boto3", "urllib3": "requests"}
-"""Packages that come with another."""
+WITH = {"botocore": "boto3", "urllib3": "requests", "python_calamine": "python-calamine"}
+"""Packages that come with another, or are spelled in another way."""
 
 
 def imported(path: Path) -> set[str]:
