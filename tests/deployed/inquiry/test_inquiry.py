@@ -101,7 +101,7 @@ def test_the_polling_waits_as_the_schedule_says_then_fails_and_a_late_notificati
     alarms.polling_failed(fast, never_settled, "PollingSpent")
     states = waiting_states(fast, never_settled)
     assert [(state["inquiry"], state["waitSeconds"]) for state in states] == list(enumerate(SCHEDULE))
-    passed_on = {"paymentRequestId", "round", "inquiry", "cancels", "waitSeconds", "status"}
+    passed_on = {"paymentRequestId", "round", "inquiry", "cancels", "waitSeconds", "status", "heard"}
     assert all(set(state) <= passed_on for state in states)
 
     times = [started_at(fast, never_settled), *inquired_at(fast, never_settled)]
