@@ -49,7 +49,7 @@ def test_everything_that_is_imported_is_pinned() -> None:
                 continue
             waiting += [MODULES[module] for module in (inner, inner.rpartition(".")[0]) if module in MODULES]
     outside -= sys.stdlib_module_names | {"ops"}
-    assert {WITH.get(name, name) for name in outside} == set(PINNED)
+    assert {WITH.get(name, name).replace("_", "-") for name in outside} == set(PINNED)
 
 
 def test_the_versions_are_the_functions_own_where_they_have_one() -> None:

@@ -63,8 +63,9 @@ class Inquirer:
         current = {"paymentRequestId": order.payment_request_id, "round": state.get("round", order.polling_round)}
         looks, cancels, following = state["inquiry"] + 1, state.get("cancels", 0), NextLook()
         if order.is_init and not _is_superseded(order, current["round"]):
-            if "heard" in state and not order.heard:
-                order = order.hears(state["heard"], order.attempted_at)
+            said = state.get("heard")
+            if said is not None and not order.heard:
+                order = order.hears(said, order.attempted_at)
             order, cancels, following = self._advance(order, looks, cancels)
         if _is_superseded(order, current["round"]):
             return current | {"status": order.status.value, "superseded": True}
