@@ -38,7 +38,8 @@ def altered(directory: Path) -> Path:
     machine["States"]["Rest"] = machine["States"]["Wait"]
     (built / "polling.asl.json").write_text(json.dumps(machine))
     template = built / "template.yaml"
-    template.write_text(template.read_text().replace("../../functions/polling.asl.json", "polling.asl.json"))
+    text = template.read_text().replace("../../functions/polling.asl.json", "polling.asl.json")
+    template.write_text(text.replace("../../functions/", f"{ROOT / 'functions'}/"))
     return built
 
 
