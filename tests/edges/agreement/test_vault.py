@@ -185,6 +185,15 @@ def test_who_only_seals_makes_a_key_of_its_own_and_never_asks_to_decrypt(
     assert client.calls == ["generate_data_key", "generate_data_key"]
 
 
+def test_a_key_is_kept_for_minutes_and_no_longer(keys: tuple[str, str]) -> None:
+    clock = Clock()
+    kms = Kms(keys[0], TABLE_NAME, clock)
+    for _ in range(5):
+        kms.generate()
+        clock.now += KEY_MAX_AGE_S
+    assert len(kms._keys) == (KEY_MAX_AGE_S + KEY_GRACE_S) // KEY_MAX_AGE_S
+
+
 def test_a_digest_is_the_tokens_own_and_needs_the_key(aws: Any, keys: tuple[str, str]) -> None:
     digests = TokenDigests(keys[1])
     assert digests.digest(ACCESS_TOKEN) == TokenDigests(keys[1]).digest(ACCESS_TOKEN)

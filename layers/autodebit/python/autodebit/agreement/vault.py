@@ -55,9 +55,7 @@ class Kms:
             made = _client().generate_data_key(KeyId=self._key_id, KeySpec="AES_256", EncryptionContext=self._context)
         except (BotoCoreError, ClientError) as error:
             _unavailable(error)
-        key = DataKey(made["CiphertextBlob"], made["Plaintext"])
-        self._keys[key.wrapped] = (self._clock(), key)
-        return key
+        return self._keep(DataKey(made["CiphertextBlob"], made["Plaintext"]))
 
     def unwrap(self, wrapped: bytes) -> DataKey:
         """The data key that was wrapped, from KMS or from the last minutes; it needs kms:Decrypt."""
@@ -71,8 +69,17 @@ class Kms:
             if key is not None and age_s < KEY_MAX_AGE_S + KEY_GRACE_S and _is_passing(error):
                 return key
             _unavailable(error)
-        key = DataKey(wrapped, opened["Plaintext"])
-        self._keys[wrapped] = (self._clock(), key)
+        return self._keep(DataKey(wrapped, opened["Plaintext"]))
+
+    def _keep(self, key: DataKey) -> DataKey:
+        """Keep a key for the next minutes, and none for longer."""
+        now = self._clock()
+        self._keys = {
+            wrapped: (asked_at, other)
+            for wrapped, (asked_at, other) in self._keys.items()
+            if now - asked_at < KEY_MAX_AGE_S + KEY_GRACE_S
+        }
+        self._keys[key.wrapped] = (now, key)
         return key
 
 
