@@ -39,7 +39,7 @@ def test_a_wallet_is_linked_and_debited_with_the_keyboard_alone(page: Page, link
     eventually(lambda: page.run("document.getElementById('picture').naturalWidth > 100"), "the picture is drawn")
     picture = page.run("document.getElementById('picture').src")
     assert picture.startswith("data:image/svg+xml")
-    assert page.run("document.getElementById('left').textContent").startswith("14:")
+    eventually(lambda: page.run("document.getElementById('left').textContent").startswith("14:"), "it counts down")
     page.screenshot(PICTURES / "2-code.png")
     assert page.focused == "approve"
     page.press("Space")

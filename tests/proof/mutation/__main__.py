@@ -41,6 +41,15 @@ GROUPS = {
         "payment.notification",
         "api",
     ),
+    "linking": (
+        "agreement.agreement",
+        "agreement.fields",
+        "agreement.notification",
+        "agreement.outcome",
+        "agreement.request",
+        "agreement.schedule",
+        "agreement.transitions",
+    ),
     "order store": ("rows.guard", "rows.table", "rows.watch", "payment.order", "payment.order_table", "polling"),
     "refunds": (
         "rows.settling",
