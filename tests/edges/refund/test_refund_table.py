@@ -349,13 +349,14 @@ def test_the_refunds_of_a_payment_are_listed_oldest_first_as_they_are_stored_now
 
 def test_every_attribute_comes_back(world: World) -> None:
     world.paid()
-    created(world)
+    created(world, merchant_account_id="shop-7")
     world.refunds.note_inquiry(world.refunds.get(REFUND_REQUEST_ID), "U", LATER)
     world.refunds.note_contradiction(world.refunds.get(REFUND_REQUEST_ID), "x", LATER)
     world.refunds.settle(world.refunds.get(REFUND_REQUEST_ID), GIVEN_BACK, Witness.INQUIRY, LATER)
     stored = world.refunds.get(REFUND_REQUEST_ID)
     assert replace(stored, told=(), settle_token=None) == refund(
         status=Status.SUCCESS,
+        merchant_account_id="shop-7",
         inquiries=1,
         last_inquiry="U",
         contradictions=frozenset({"x"}),

@@ -478,6 +478,15 @@ def test_a_look_asks_by_our_id_and_settles_what_has_its_result(world: World) -> 
     assert world.left() == (1000, 990)
 
 
+def test_a_look_names_the_account_that_was_paid(world: World) -> None:
+    paid_now(world, merchant_account_id="shop-7")
+    world.alipay.told = [IN_PROCESS]
+    world.ask()
+    world.inquirer.look(REFUND_REQUEST_ID, 0)
+    [asked] = world.alipay.called("inquiryRefund")
+    assert json.loads(asked) == {"refundRequestId": REFUND_REQUEST_ID, "merchantAccountId": "shop-7"}
+
+
 def test_an_inquired_failure_gives_back_what_was_reserved(world: World) -> None:
     waiting(world)
     world.alipay.usual["inquiryRefund"] = given_back(refundStatus="FAIL", refundResultCode="PROCESS_FAIL")

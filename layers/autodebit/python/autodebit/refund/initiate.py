@@ -107,6 +107,7 @@ class Initiator:
                 payment_request_id=order.payment_request_id,
                 status=Status.INIT,
                 amount=request.amount,
+                merchant_account_id=order.merchant_account_id,
                 created_at=now,
                 body=request.body(self._payment_id(order, deadline), notify_url).decode(),
                 attempt=attempt,

@@ -54,7 +54,8 @@ class Inquirer:
 
     def _inquire(self, refund: Refund) -> Reading[Status]:
         """What inquiryRefund says; a call that fails says nothing about the refund."""
-        body = canonical({"refundRequestId": refund.refund_request_id})
+        account = {} if refund.merchant_account_id is None else {"merchantAccountId": refund.merchant_account_id}
+        body = canonical({"refundRequestId": refund.refund_request_id} | account)
         try:
             return read_inquiry(refund, self._gateway.call("payments/inquiryRefund", body))
         except GatewayError as error:

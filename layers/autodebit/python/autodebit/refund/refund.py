@@ -39,6 +39,8 @@ class Refund:
     payment_request_id: str
     status: Status
     amount: Amount
+    merchant_account_id: str | None = None
+    """Which of the merchant's accounts was paid; inquiries name it as those of the payment do."""
     created_at: datetime
     observed: bool = False
     """True: somebody else asked for it, in the portal; it was seen in an inquiry or a report."""

@@ -77,6 +77,7 @@ class RefundItem(SettlingItem, Model):
     paymentRequestId = UnicodeAttribute()
     currency = UnicodeAttribute()
     amountValue = UnicodeAttribute()
+    merchantAccountId = UnicodeAttribute(null=True)
     createdAt = UnicodeAttribute()
     observed = BooleanAttribute(null=True)
     body = UnicodeAttribute(null=True)
@@ -239,6 +240,7 @@ def _item(refund: Refund) -> RefundItem:
         status=refund.status.value,
         currency=refund.amount.currency,
         amountValue=refund.amount.value,
+        merchantAccountId=refund.merchant_account_id,
         createdAt=stored_instant(refund.created_at),
         observed=refund.observed or None,
         body=refund.body or None,
@@ -258,6 +260,7 @@ def _refund(item: RefundItem) -> Refund:
         payment_request_id=item.paymentRequestId,
         status=Status(item.status),
         amount=Amount(item.currency, item.amountValue),
+        merchant_account_id=item.merchantAccountId,
         created_at=datetime.fromisoformat(item.createdAt),
         observed=bool(item.observed),
         body=item.body or "",
