@@ -54,7 +54,7 @@ def together(token: str, changes: Sequence[Change]) -> frozenset[int]:
                 return failed
             if not passing or tried == CONFLICT_TRIES:
                 raise
-            time.sleep(CONFLICT_PAUSE_S * tried * (0.5 + random.random()))  # noqa: S311 - spreads load, no secret
+            time.sleep(CONFLICT_PAUSE_S * tried * (0.5 + random.random()))  # noqa: S311  # nosec B311 - no secret
         else:
             return frozenset()
     raise AssertionError("the last try returns or raises")
