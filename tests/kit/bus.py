@@ -4,7 +4,6 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from .waiting import eventually
@@ -13,19 +12,17 @@ Json = dict[str, Any]
 
 
 class Listener:
-    """A queue on a bus, and all that its rule has delivered since. `pattern` says which events; empty: all."""
+    """A queue on a bus, as a merchant would have one, and all that its rule has delivered since."""
 
-    def __init__(self, aws: Callable[[str], Any], bus: str, name: str, pattern: Json) -> None:
+    def __init__(self, aws: Callable[[str], Any], bus: str, name: str) -> None:
         self._sqs = aws("sqs")
         self._events: list[Json] = []
         self._copies: dict[str, set[str]] = defaultdict(set)
         self._lock = threading.Lock()
         self._url = self._sqs.create_queue(QueueName=f"heard-{name}")["QueueUrl"]
         queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
-        self._since = datetime.now(UTC)
         events = aws("events")
-        rule = json.dumps({"source": ["autodebit"]} | pattern)
-        events.put_rule(Name=f"heard-{name}", EventBusName=bus, EventPattern=rule)
+        events.put_rule(Name=f"heard-{name}", EventBusName=bus, EventPattern=json.dumps({"source": ["autodebit"]}))
         target = {"Id": "queue", "Arn": queue["QueueArn"]}
         events.put_targets(Rule=f"heard-{name}", EventBusName=bus, Targets=[target])
 
@@ -49,10 +46,6 @@ class Listener:
         """The details of every event of which not all copies are the same, by `eventId`."""
         self.all()
         return {event_id: details for event_id, details in self._copies.items() if len(details) > 1}
-
-    def listens_to(self, row: Json) -> bool:
-        """Whether everything that is told of a row was told since."""
-        return datetime.fromisoformat(row["createdAt"]) > self._since
 
     def about(self, key: str) -> list[Json]:
         """Those of one row, copies among them."""
@@ -83,6 +76,11 @@ class Queue:
         """As metrics name it."""
         return self._url.rpartition("/")[2]
 
+    def texts(self) -> list[str]:
+        """The messages."""
+        self.about("")
+        return list(self._receipts)
+
     def about(self, key: str) -> list[Json]:
         """The messages that name this, as JSON."""
         self._receipts = {}
@@ -98,10 +96,3 @@ class Queue:
     def awaited(self, key: str) -> list[Json]:
         """The messages that name this, once there are any."""
         return eventually(lambda: self.about(key), f"messages about {key}", 90, every_s=0.5)
-
-    def drop(self, key: str) -> None:
-        """Delete the messages that name this: whoever was called has done what was to do."""
-        self.awaited(key)
-        for body, receipt in self._receipts.items():
-            if key in body:
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)

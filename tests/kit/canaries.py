@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import batched, chain
 from urllib.parse import quote, quote_plus
 
+from .bus import Queue
 from .merchant import ACCESS_TOKEN, BUYER_EMAIL, BUYER_NAME
 from .stacks import Deployment
 
@@ -74,6 +75,8 @@ def places(here: Deployment) -> dict[str, Iterator[str]]:
         "answers": chain(here.merchant.heard, here.alipay.answers_to_notifications()),
         "table": (json.dumps(row, default=str) for row in here.seen.rows().values()),
         "stream": here.seen.text_of_stream(),
+        "events": (json.dumps(event) for event in here.shop.all()),
+        "dead letters": iter(Queue(here.aws("sqs"), here.outputs["DeadLetterQueue"]).texts()),
         "executions": here.seen.text_of_executions(),
         "configuration": _configuration(here),
         "printed": _printed(here),

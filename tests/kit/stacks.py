@@ -44,6 +44,8 @@ class Deployment:
     seen: Observer
     faults: Faults
     functions: Functions
+    shop: Listener
+    """Hears everything that is told since the stack is there."""
     choices: Any
 
     @property
@@ -77,10 +79,6 @@ class Deployment:
         """The merchant's secret as it was at the start."""
         secret: Json = json.loads(Path(self.description["credentials"]).read_text())
         return secret
-
-    def listener(self, name: str = "everything", **pattern: Any) -> Listener:
-        """A queue on the stack's bus, for events like this: of the shop's own making, as a merchant's would be."""
-        return Listener(self.aws, self.description["eventBus"], name, pattern)
 
     @contextmanager
     def polling_at(self, scale: float) -> Iterator[None]:
@@ -261,5 +259,6 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
         Observer(aws, description),
         Faults(proxy_url),
         Functions(aws, description["stackName"], emulator_pid),
+        Listener(aws, description["eventBus"], "everything"),
         choices,
     )

@@ -99,6 +99,25 @@ def proof(module: str) -> tuple[str | Path, ...]:
     return (PYTHON, "-m", f"tests.proof.{module}")
 
 
+def events(status: int) -> list[Claim]:
+    """What was told of many settlements while the publisher was killed."""
+    properties = {each.attrib["name"]: int(each.attrib["value"]) for each in ElementTree.parse(TOLD).iter("property")}
+    settlements, kills = properties.get("settlementsTold", 0), properties.get("publisherKills", 0)
+    copies = properties.get("copiesOfEvents", 0)
+    return [
+        Claim(
+            "settlements told, without a gap, though the publisher was killed at each of its effects",
+            f"{settlements:,} told, {kills:,} kills, {copies:,} copies, each equal to the byte",
+            f"{SETTLEMENTS:,}",
+            status == 0 and settlements == SETTLEMENTS and kills > 0 and copies > 0,
+        )
+    ]
+
+
+SETTLEMENTS = 10_000
+TOLD = FIGURES / "events.xml"
+MANY = ("tests/deployed/events/test_settlements.py", "--settlements", str(SETTLEMENTS))
+
 PROOFS = (
     Proof("linters", proof("linters")),
     Proof("model", proof("model")),
@@ -106,6 +125,7 @@ PROOFS = (
     Proof("mutation", proof("mutation")),
     Proof("fuzz", proof("fuzz"), by_chance=True),
     Proof("suite", (PYTHON, "-m", "pytest", f"--junitxml={RESULTS.relative_to(ROOT)}"), read=suite),
+    Proof("events", (PYTHON, "-m", "pytest", *MANY, f"--junitxml={TOLD.relative_to(ROOT)}"), read=events),
     Proof("least-privilege", proof("least_privilege")),
     Proof("contract", proof("contract"), by_chance=True),
     Proof("reconciliation", proof("reconciliation"), by_chance=True),

@@ -14,7 +14,7 @@ from autodebit.refund.refund import Refund
 from autodebit.telemetry import NAMESPACE
 
 from tests.kit import ROOT
-from tests.kit.template import ALARMS, FUNCTIONS, RESOURCES, metrics_counted
+from tests.kit.template import ALARMS, FUNCTIONS, RESOURCES, metrics_counted, of_type
 
 Metric = tuple[str, str, frozenset[str]]
 """Namespace, name, and the names of the dimensions."""
@@ -121,6 +121,12 @@ def test_an_order_is_new_to_the_alarm_for_longer_than_the_alarm_takes_to_hear_it
 
     properties = ALARMS["OrdersInitTooLongAlarm"]
     assert properties["Period"] * (properties["DatapointsToAlarm"] + 1) <= NEW_S
+
+
+def test_the_table_of_costs_counts_what_is_charged_by_the_piece() -> None:
+    growth = (ROOT / "docs/growth.md").read_text("utf-8")
+    assert f"| {len(ALARMS)} alarms |" in growth
+    assert f"| {len(of_type('AWS::KMS::Key'))} KMS keys |" in growth
 
 
 # --- The runbook -------------------------------------------------------------------------------------------------

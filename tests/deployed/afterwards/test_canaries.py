@@ -27,7 +27,7 @@ def test_no_secret_came_out_anywhere(everything: list[Deployment], record_proper
     print(f"  searched {dict(sizes)}")
     record_property("canariesSearchedBytes", sizes.total())
     record_property("canaryHits", len(hits))
-    assert all(sizes.values()), "nothing to search"
+    assert all(size for place, size in sizes.items() if place != "dead letters"), "nothing to search"
     assert not hits
 
 

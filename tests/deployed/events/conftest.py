@@ -8,5 +8,5 @@ from tests.kit.stacks import Deployment
 
 @pytest.fixture(scope="session")
 def shop(fast: Deployment) -> Listener:
-    """Hears every event from now on."""
-    return fast.listener()
+    """Hears every event."""
+    return fast.shop

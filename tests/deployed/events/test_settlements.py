@@ -90,5 +90,5 @@ def test_every_settlement_is_told_whenever_the_publisher_dies(
     assert set(kills) == {f"{op} {held}" for op, held in EFFECTS}
     record_property("settlementsTold", settlements)
     record_property("publisherKills", kills.total())
-    print(f"  {settlements} settlements, {kills.total()} kills, {sum(copies.values()) - len(copies)} copies")
-    letters.drop(POISON)
+    record_property("copiesOfEvents", copies.total() - len(copies))
+    print(f"  {settlements} settlements, {kills.total()} kills, {copies.total() - len(copies)} copies")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.kit.agreements import code_created, result
-from tests.kit.bus import Listener
 from tests.kit.canaries import search, spellings
 from tests.kit.faults import GET_ITEM, UPDATE_ITEM
 from tests.kit.links import Links
@@ -26,7 +25,7 @@ ACKNOWLEDGED = {"result": {"resultCode": "SUCCESS", "resultStatus": "S", "result
 
 
 def test_from_the_qr_code_to_the_first_debit(links: Links, fast: Deployment) -> None:
-    bus = Listener(fast.aws, fast.description["eventBus"], new_id("linking"), {})
+    bus = fast.shop
     agreement_id, shown = links.ask()
     assert shown.status == 201
     assert shown.headers["location"].endswith(f"/agreements/{agreement_id}")
@@ -381,7 +380,7 @@ def test_an_open_order_keeps_the_token_it_was_sent_with(links: Links, fast: Depl
 
 @pytest.mark.fault("F51")
 def test_a_refresh_that_is_refused_is_told_and_the_token_pays_on(links: Links, fast: Deployment) -> None:
-    bus = Listener(fast.aws, fast.description["eventBus"], new_id("refused"), {})
+    bus = fast.shop
     agreement_id = links.linked("refresh-refused")
     for _ in range(2):
         links.set_instant(agreement_id, "dueAt", "2020-01-01T00:00:00.000Z")

@@ -114,9 +114,8 @@ def the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile(here: Deployment
 
 
 def what_happened_is_told(here: Deployment) -> None:
-    shop = here.listener("least-privilege")
     payment_request_id, _ = here.pay("told", notify="lost")
-    shop.heard(payment_request_id, within_s=PATIENCE_S)
+    here.shop.heard(payment_request_id, within_s=PATIENCE_S)
 
 
 def what_the_bus_refuses_is_kept(here: Deployment) -> None:
