@@ -123,7 +123,7 @@ def test_a_day_that_nobody_touched_agrees(books: Books, edition: str, form: str)
 
 @pytest.mark.fault("F64")
 def test_what_came_of_a_file_is_told_once_for_each_new_file(books: Books, fast: Deployment) -> None:
-    listener = fast.listener("reconciliation", **{"detail-type": ["ReconciliationFinished"]})
+    listener = fast.shop
     table = books.day(NEW, books.pay())
     summary = books.receive(table)
     name = summary["file"]
