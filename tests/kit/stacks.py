@@ -80,6 +80,10 @@ class Deployment:
         secret: Json = json.loads(Path(self.description["credentials"]).read_text())
         return secret
 
+    def listener(self, name: str) -> Listener:
+        """One more queue on the stack's bus: it hears what is told from now on."""
+        return Listener(self.aws, self.description["eventBus"], name)
+
     @contextmanager
     def polling_at(self, scale: float) -> Iterator[None]:
         """Waits of the polling that begin within this block have another scale."""

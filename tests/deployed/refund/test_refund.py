@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.kit import books
-from tests.kit.bus import Listener
 from tests.kit.event_schemas import faults
 from tests.kit.merchant import new_id
 from tests.kit.refunding import Refunds
@@ -21,7 +20,7 @@ Json = dict[str, Any]
 
 
 def test_a_partial_refund_and_the_rest_are_given_back_and_shown(refunds: Refunds, fast: Deployment) -> None:
-    shop = Listener(fast.aws, fast.description["eventBus"], new_id("refunds"), {})
+    shop = fast.shop
     payment = refunds.paid()
     assert refunds.get(payment).json == {"refunds": []}
     first, answer = refunds.ask(payment, "990", refundReason="a seat was broken", referenceRefundId="r-1")
@@ -82,7 +81,7 @@ def test_what_is_sent_is_what_was_asked_and_what_the_stack_fills_in(refunds: Ref
 def test_a_refusal_is_a_failure_with_advice_and_the_amount_is_free_again(
     refunds: Refunds, fast: Deployment, code: str, advice: str
 ) -> None:
-    shop = Listener(fast.aws, fast.description["eventBus"], new_id("failed"), {})
+    shop = fast.shop
     payment = refunds.paid()
     refund, answer = refunds.ask(payment, "1990", refunds.plan({"refund": [f"F:{code}"]}))
     assert answer.status == 200

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.kit import books
-from tests.kit.bus import Listener
 from tests.kit.crash_points import Scene, count, crash, crash_rules
 from tests.kit.faults import START_EXECUTION
 from tests.kit.merchant import new_id
@@ -157,7 +156,7 @@ def test_no_answer_is_followed_by_the_very_same_bytes(refunds: Refunds) -> None:
 def test_what_alipay_never_heard_of_stays_init_calls_a_person_and_can_still_be_sent(
     refunds: Refunds, fast: Deployment
 ) -> None:
-    shop = Listener(fast.aws, fast.description["eventBus"], new_id("unresolved"), {})
+    shop = fast.shop
     payment = refunds.paid()
     refund, answer = refunds.ask(payment, "990", refunds.plan("never-arrived"))
     assert answer.status == 202
@@ -218,7 +217,7 @@ def test_a_refund_without_balance_fails_and_a_new_one_succeeds_once_funded(refun
 
 @pytest.mark.fault("F59")
 def test_what_somebody_gave_back_in_the_portal_counts_after_one_refusal(refunds: Refunds, fast: Deployment) -> None:
-    shop = Listener(fast.aws, fast.description["eventBus"], new_id("observed"), {})
+    shop = fast.shop
     payment = refunds.paid()
     refunds.portal(payment, "500")
     inquiries = len(fast.alipay.calls(payment, "inquiryPayment"))
@@ -345,7 +344,7 @@ def test_each_endpoint_refuses_the_notifications_of_the_other_without_a_change(
 
 @pytest.mark.fault("F61")
 def test_a_success_after_the_release_is_a_contradiction_kept_and_told_once(refunds: Refunds, fast: Deployment) -> None:
-    shop = Listener(fast.aws, fast.description["eventBus"], new_id("contradicted"), {})
+    shop = fast.shop
     payment, refund = waiting(refunds)
     assert refunds.notify(refund, resultStatus="F", resultCode="PROCESS_FAIL")["status"] == 200
     counted = fast.seen.metric("Contradiction")
