@@ -65,7 +65,7 @@ check: setup
 	PATH="$$PWD/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venvs/sam/bin/sam validate --lint
 	.local/venvs/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 	$(DEV)/bandit --quiet --recursive functions layers
-	$(DEV)/bandit --quiet --recursive local --configfile pyproject.toml
+	$(DEV)/bandit --quiet --recursive local ops --configfile pyproject.toml
 
 fix: setup
 	$(DEV)/ruff format .
