@@ -113,6 +113,60 @@ def notification(payment: str, *, other: bool = False, forged: bool = False) -> 
     return json.dumps({"headers": headers, "body": body, "stageVariables": STAGE})
 
 
+REFUND, INQUIRE_REFUND = (f"/ams/api/v1/payments/{name}" for name in ("refund", "inquiryRefund"))
+REFUND_NOTIFY_PATH = "/v1/notifications/refund"
+AMOUNT = "60"
+
+
+def _refund(refund_id: str, other: bool) -> dict[str, Any]:
+    return {
+        "refundRequestId": refund_id,
+        "refundId": f"{PAYMENT_ID}-{refund_id}",
+        "refundAmount": {"currency": "HKD", "value": "1" if other else AMOUNT},
+    }
+
+
+@functools.cache
+def refund_answer(refund_id: str, what: str, *, other: bool = False, forged: bool = False) -> str:
+    """The answer to a refund: S, U, F, or the F of a repetition."""
+    result = {
+        "S": ("S", "SUCCESS"),
+        "U": ("U", "REFUND_IN_PROCESS"),
+        "F": ("F", "MERCHANT_BALANCE_NOT_ENOUGH"),
+        "refused": ("F", "PROCESS_FAIL"),
+    }[what]
+    return _answer(REFUND, _result(*result) | (_refund(refund_id, other) if what == "S" else {}), forged)
+
+
+@functools.cache
+def refund_inquiry_answer(refund_id: str, refund: str | None, *, other: bool = False, forged: bool = False) -> str:
+    """The answer to an inquiry while Alipay's ledger says `refund`: S, F, U or nothing."""
+    if refund is None:
+        return _answer(INQUIRE_REFUND, _result("F", "ORDER_NOT_EXIST"), forged)
+    told: dict[str, Any] = {"refundStatus": {"S": "SUCCESS", "F": "FAIL", "U": "PROCESSING"}[refund]}
+    return _answer(INQUIRE_REFUND, _result("S", "SUCCESS") | told | _refund(refund_id, other), forged)
+
+
+@functools.cache
+def refund_notification(refund_id: str, refund: str, *, other: bool = False, forged: bool = False) -> str:
+    """The event that the webhook of refunds gets."""
+    status = {"S": "SUCCESS", "F": "FAIL"}[refund]
+    body = json.dumps(
+        {"notifyType": "REFUND_RESULT", "refundStatus": status} | _result(refund, status) | _refund(refund_id, other)
+    )
+    signature = _signature(REFUND_NOTIFY_PATH, body, "alipay2" if forged else "alipay1")
+    headers = {"client-id": CLIENT_ID, "request-time": "0", "signature": signature}
+    return json.dumps({"headers": headers, "body": body, "stageVariables": STAGE})
+
+
+def refund_event(refund_id: str) -> str:
+    """The merchant asks for a refund."""
+    body = json.dumps({"refundRequestId": refund_id, "refundAmount": {"currency": "HKD", "value": AMOUNT}})
+    return json.dumps(
+        {"headers": {}, "body": body, "pathParameters": {"paymentRequestId": ID}, "stageVariables": STAGE}
+    )
+
+
 STAGE = {"publicBaseUrl": "https://shop.example/v1"}
 PAYMENT_EVENT = json.dumps({"headers": {}, "body": json.dumps(REQUEST), "stageVariables": STAGE})
 CANCEL_EVENT = json.dumps(

@@ -22,6 +22,7 @@ from .changes import (
     raised_again,
 )
 from .product import Product
+from .refunds import RefundBounds
 from .search import Broken, execute, exhaust
 from .world import Bounds, Violation
 
@@ -42,7 +43,7 @@ class Bug(NamedTuple):
     """What somebody might write, and within which bounds it shows."""
 
     name: str
-    bounds: Bounds
+    bounds: Bounds | RefundBounds
     changes: tuple[Change, ...]
 
 

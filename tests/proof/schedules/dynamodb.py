@@ -22,7 +22,7 @@ INDEXES = {"watched": ("watchShard", "overdueAt", {"pollingRound", "attemptedAt"
 """Partition key, sort key and the attributes besides them, as `template.yaml` has it."""
 
 KNOWN = {
-    "PutItem": {"Item", "ConditionExpression"},
+    "PutItem": {"Item", "ConditionExpression", "ReturnValues"},
     "GetItem": {"Key", "ConsistentRead"},
     "UpdateItem": {"Key", "ConditionExpression", "UpdateExpression", "ReturnValues"},
     "Query": {
@@ -42,15 +42,41 @@ class ConditionFailed(Exception):
     """ConditionalCheckFailedException: nothing was written."""
 
 
-def call(rows: Rows, operation: str, request: Json) -> tuple[Rows, Json]:
+class Cancelled(Exception):
+    """TransactionCanceledException: nothing was written, for these reasons, one for each part of the transaction."""
+
+    def __init__(self, reasons: list[Json]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+def transact(tables: Mapping[str, Rows], keys: Mapping[str, str], request: Json) -> dict[str, Rows]:
+    """The tables after a transaction. Raises Cancelled."""
+    parts = [next(iter(part.items())) for part in request["TransactItems"]]
+    changed, reasons = dict(tables), []
+    for operation, part in parts:
+        table = part["TableName"]
+        try:
+            changed[table], _ = call(
+                tables[table], f"{operation}Item", {"ReturnValues": "ALL_NEW", **part}, keys[table]
+            )
+            reasons.append({"Code": "None"})
+        except ConditionFailed:
+            reasons.append({"Code": "ConditionalCheckFailed"})
+    if any(reason["Code"] != "None" for reason in reasons):
+        raise Cancelled(reasons)
+    return changed
+
+
+def call(rows: Rows, operation: str, request: Json, key_name: str = KEY) -> tuple[Rows, Json]:
     """The table after an operation, and the answer to it. Raises ConditionFailed."""
     if strange := set(request) - KNOWN[operation] - OF_ANY:
         raise NotImplementedError(f"{operation} with {strange}")
     names = request.get("ExpressionAttributeNames", {})
     values = request.get("ExpressionAttributeValues", {})
     if operation == "Query":
-        return rows, _query(rows, request, names, values)
-    key = request["Item" if operation == "PutItem" else "Key"][KEY]["S"]
+        return rows, _query(rows, request, names, values, key_name)
+    key = request["Item" if operation == "PutItem" else "Key"][key_name]["S"]
     stored = rows.get(key)
     if operation == "GetItem":
         return rows, {} if stored is None else {"Item": stored}
@@ -64,9 +90,9 @@ def call(rows: Rows, operation: str, request: Json) -> tuple[Rows, Json]:
     return {**rows, key: changed}, {"Attributes": changed}
 
 
-def _query(rows: Rows, request: Json, names: Values, values: Values) -> Json:
+def _query(rows: Rows, request: Json, names: Values, values: Values, key: str) -> Json:
     partition, sort, projected = INDEXES[request["IndexName"]]
-    kept = {KEY, partition, sort} | projected
+    kept = {key, partition, sort} | projected
     matches = _condition(request["KeyConditionExpression"])
     entries = [
         {name: value for name, value in row.items() if name in kept}
@@ -74,15 +100,15 @@ def _query(rows: Rows, request: Json, names: Values, values: Values) -> Json:
         if partition in row and sort in row and matches(row, names, values)
     ]
     entries.sort(
-        key=lambda entry: (entry[sort]["S"], entry[KEY]["S"]), reverse=not request.get("ScanIndexForward", True)
+        key=lambda entry: (entry[sort]["S"], entry[key]["S"]), reverse=not request.get("ScanIndexForward", True)
     )
     if start := request.get("ExclusiveStartKey"):
-        entries = entries[[entry[KEY] for entry in entries].index(start[KEY]) + 1 :]
+        entries = entries[[entry[key] for entry in entries].index(start[key]) + 1 :]
     limit = request.get("Limit", len(entries) + 1)
     page = entries[:limit]
     answer: dict[str, Any] = {}
     if len(page) == limit:
-        answer = {"LastEvaluatedKey": {name: page[-1][name] for name in (KEY, partition, sort)}}
+        answer = {"LastEvaluatedKey": {name: page[-1][name] for name in (key, partition, sort)}}
     if "FilterExpression" in request:
         wanted = _condition(request["FilterExpression"])
         page = [entry for entry in page if wanted(entry, names, values)]

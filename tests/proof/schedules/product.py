@@ -44,6 +44,10 @@ HANDLERS = {
     "look": "inquiry",
     "sweep": "sweep",
     "cancel": "cancel_payment",
+    "refund": "refund",
+    "refundlook": "inquire_refund",
+    "refundnotify": "notify_refund",
+    "refundsweep": "sweep_refunds",
 }
 
 EPOCH = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -54,6 +58,8 @@ ENVIRONMENT = {
     "ALIPAY_GATEWAY_URL": "https://gateway.example",
     "CREDENTIALS_SECRET": "secret",
     "POLLING_STATE_MACHINE": STATE_MACHINE,
+    "REFUNDS_TABLE": "refunds",
+    "REFUND_STATE_MACHINE": STATE_MACHINE.replace("Polling", "Refunds"),
 }
 
 NEVER_CLOSES = {"INQUIRY_SCHEDULE": "3,3,6", "CLOSE_AFTER": "0"}
@@ -384,7 +390,7 @@ _STAND_INS: dict[str, tuple[Any, Any]] = {
     ),
     "uuid4": (uuid.uuid4, _uuid4),
     "traceback": (traceback, SimpleNamespace(format_tb=lambda frames: [])),
-    "random": (random, SimpleNamespace(shuffle=lambda shards: None)),
+    "random": (random, SimpleNamespace(shuffle=lambda shards: None, random=lambda: 0.0)),
     "HTTPAdapter": (HTTPAdapter, _Wire),
     "ThreadPoolExecutor": (ThreadPoolExecutor, _AtOnce),
     "threading": (threading, SimpleNamespace(Event=threading.Event, Thread=_Silent())),
@@ -407,7 +413,8 @@ def _call_aws(client: Any, operation: str, arguments: Any) -> Any:
         return json.loads(observation.what)
     if observation.how == "timeout":
         raise ReadTimeoutError(endpoint_url="")
-    raise client.exceptions.from_code(observation.how)({"Error": {"Code": observation.how}}, operation)
+    response = {"Error": {"Code": observation.how}} | json.loads(observation.what)
+    raise client.exceptions.from_code(observation.how)(response, operation)
 
 
 BaseClient._make_api_call = _call_aws

@@ -6,6 +6,7 @@ from .agreement import compare, emulator
 from .bugs import BUGS, Bug, find
 from .changes import Edited, Gone, Replaced, never_assigned
 from .product import Product
+from .refund_bugs import REFUND_BUGS
 from .search import ALL, PAIRS, execute, execute_some, exhaust, read, written
 from .world import Bounds, Violation
 
@@ -28,12 +29,12 @@ def test_no_schedule_by_chance_breaks_a_rule(product: Product) -> None:
     assert len(digests) > 180
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *REFUND_BUGS], ids=lambda bug: bug.name)
 def test_a_seeded_bug_finds_its_place(bug: Bug) -> None:
     Product(bug.changes)
 
 
-@pytest.mark.parametrize("bug", BUGS[1::6], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *REFUND_BUGS][1::8], ids=lambda bug: bug.name)
 def test_a_seeded_bug_breaks_a_rule(bug: Bug) -> None:
     assert find(bug) is not None
 

@@ -17,8 +17,11 @@ from .product import EPOCH, FUNCTIONS, Effect, Observation
 FINAL = {"SUCCESS": "S", "FAIL": "FC", "CANCELLED": "FC"}
 """What Alipay's ledger may say of an order with this status: of one that failed or was cancelled nothing was kept."""
 
-LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55, "cancel": 29}
+LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55, "cancel": 29, "first": 29, "second": 29}
 """When an invocation that still runs is ended: by API Gateway, or by its own timeout in the template."""
+
+RAISED = ("TableFault", "PollingFault", "PollingThrottled")
+"""What a look or a sweep may end with: it is tried again."""
 
 DELAY_S = 31
 """What `later` adds to the clock: an initiation is dead by then, and its order overdue."""
@@ -54,6 +57,10 @@ class Bounds(NamedTuple):
     """The faults are crashes and lost answers alone."""
     closes: bool = False
     """Orders are closed; the second look may do it."""
+
+    def world(self, start: Callable[[str, str, str, int], "Place"]) -> "World":
+        """What can happen within these bounds."""
+        return World(self, start)
 
 
 class Place(Protocol):
@@ -134,6 +141,10 @@ class World:
     def __init__(self, bounds: Bounds, start: Callable[[str, str, str, int], Place]) -> None:
         self.bounds = bounds
         self._start = start
+
+    def first(self) -> tuple[State, str]:
+        """How every schedule begins: with the request for the payment."""
+        return State(), "+initiate"
 
     # --- What may happen next ---------------------------------------------------------------------------------------
 
@@ -737,6 +748,8 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
     if effect.operation == "raised":
         if not faulty or invocation.kind in ("initiate", "notify"):
             raise Violation("no fault without a fault", f"{invocation.name} {effect.arguments}")
+        if json.loads(effect.arguments) not in RAISED:
+            raise Violation("nothing but faults is raised", f"{invocation.name} {effect.arguments}")
         return
     if invocation.kind in ("look", "sweep"):
         return
