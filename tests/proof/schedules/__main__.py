@@ -83,18 +83,11 @@ def main() -> int:
         seeded = [bounds for bounds in dict.fromkeys(bug.bounds for bug in bugs) if bounds not in scale.exhausted]
         sound = pool.map(_exhaust, seeded)
         seeds = _seeds(options.seed, scale.executed // CHUNK)
-        executions = (
-            {} if options.bugs else {each: pool.map(_execute, [each] * len(seeds), seeds) for each in BY_CHANCE}
-        )
+        chosen = [] if options.bugs else BY_CHANCE
+        by_chance = [(bounds, pool.map(_execute, [bounds] * len(seeds), seeds)) for bounds in chosen]
         caught = pool.map(_find, [bug.name for bug in bugs])
-        claims = (
-            []
-            if options.bugs
-            else [
-                *_exhausted(searches),
-                *(_executed(each, found, scale, options.seed) for each, found in executions.items()),
-            ]
-        )
+        claims = [] if options.bugs else _exhausted(searches)
+        claims += [_executed(bounds, found, scale, options.seed) for bounds, found in by_chance]
         claims += [_sound(list(sound)), _found(caught, bugs)]
     if not options.bugs:
         claims.append(_agrees(scale, options.seed))

@@ -18,6 +18,7 @@ from .world import (
     DELAY_S,
     DIES,
     KILLED,
+    ONLY_FAULTS,
     RAISED,
     Execution,
     Invocation,
@@ -296,7 +297,7 @@ def _about(effect: Effect) -> int:
 # --- Effects ---------------------------------------------------------------------------------------------------------
 
 
-def _tables(state: Any) -> dict[str, dict[str, Any]]:
+def _tables(state: Any) -> dict[str, Any]:
     refunds = {name: _row(row) for name, row in zip(REFUNDS, state.refunds, strict=True) if row is not None}
     return {"orders": {alipay.ID: _row(state.order)}, "refunds": refunds}
 
@@ -320,7 +321,8 @@ def _use_table(state: Any, invocation: Invocation, effect: Effect, verdict: str)
     if verdict == "conflict":
         reasons = [{"Code": "TransactionConflict"}, {"Code": "None"}]
         return _told(state, invocation, "TransactionCanceledException", json.dumps({"CancellationReasons": reasons}))
-    how, answer, tables = "answer", {}, _tables(state)
+    how, tables = "answer", _tables(state)
+    answer: dict[str, Any] = {}
     try:
         if effect.operation == "TransactWriteItems":
             if request["ClientRequestToken"] not in state.tokens:
@@ -473,7 +475,7 @@ def _check_answer(state: Any, invocation: Invocation, effect: Effect) -> None:
         if not state.faults or invocation.kind in ("first", "second", "notify"):
             raise Violation("no fault without a fault", f"{invocation.name} {effect.arguments}")
         if json.loads(effect.arguments) not in RAISED:
-            raise Violation("nothing but faults is raised", f"{invocation.name} {effect.arguments}")
+            raise Violation(ONLY_FAULTS, f"{invocation.name} {effect.arguments}")
         return
     if invocation.kind in ("look", "sweep"):
         return

@@ -112,7 +112,7 @@ def exhaust(product: Product, bounds: AnyBounds, most: int | None = None) -> Sea
     Two schedules that lead to the same state (what is stored, where every invocation stands, what is under way) have
     the same future, so that one of them is followed. `most` stops after that many classes.
     """
-    world = bounds.world(product.remembered)
+    world: Any = bounds.world(product.remembered)
     # Decisions are kept as a chain: most states are never reported.
     nothing, first = world.first()
     waiting: list[tuple[Any, tuple[Any, ...]]] = [(world.take(nothing, first), ((), first))]
@@ -148,7 +148,7 @@ def _unchained(chain: tuple[Any, ...]) -> Schedule:
 
 def execute_by_chance(product: Product, bounds: AnyBounds, chance: random.Random) -> tuple[Schedule, Violation | None]:
     """Run the handlers for as long as there is something to do, each step by chance: the schedule, and what broke."""
-    world = bounds.world(product.live)
+    world: Any = bounds.world(product.live)
     state, first = world.first()
     schedule = [first]
     try:
@@ -172,7 +172,7 @@ def _rest(product: Product, bounds: AnyBounds, state: State, end: str) -> Iterat
 
 def execute(product: Product, bounds: AnyBounds, schedule: Schedule) -> Iterator[tuple[str, State]]:
     """Run the handlers along a schedule, from the start: each decision with the state after it. Raises Violation."""
-    world = bounds.world(product.live)
+    world: Any = bounds.world(product.live)
     state: Any = world.first()[0]
     for decision in schedule:
         if decision.startswith(END):

@@ -23,6 +23,8 @@ LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55, "cancel": 29
 RAISED = ("TableFault", "PollingFault", "PollingThrottled")
 """What a look or a sweep may end with: it is tried again."""
 
+ONLY_FAULTS = "nothing but faults is raised"
+
 DELAY_S = 31
 """What `later` adds to the clock: an initiation is dead by then, and its order overdue."""
 
@@ -749,7 +751,7 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
         if not faulty or invocation.kind in ("initiate", "notify"):
             raise Violation("no fault without a fault", f"{invocation.name} {effect.arguments}")
         if json.loads(effect.arguments) not in RAISED:
-            raise Violation("nothing but faults is raised", f"{invocation.name} {effect.arguments}")
+            raise Violation(ONLY_FAULTS, f"{invocation.name} {effect.arguments}")
         return
     if invocation.kind in ("look", "sweep"):
         return
