@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.kit import ROOT
-from tests.kit.books import BY_HAND
+from tests.kit.books import ROW_BY_HAND
 from tests.kit.faults import PUT_EVENTS
 from tests.kit.merchant import new_id
 from tests.kit.stacks import Deployment
@@ -39,7 +39,7 @@ class Books:
 
     def pay(self) -> str:
         """A payment whose row the test may change by hand; pay settles it, and nothing comes after."""
-        payment_request_id, answer = self.stack.pay(f"{BY_HAND}-books", notify="lost")
+        payment_request_id, answer = self.stack.pay(ROW_BY_HAND, notify="lost")
         assert answer.json["status"] == "SUCCESS"
         return payment_request_id
 
