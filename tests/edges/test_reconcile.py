@@ -92,7 +92,7 @@ class Books:
     ) -> dict[str, Any] | None:
         """One more file in the inbox, reconciled."""
         inbox = self.folder / "bucket" / "inbox" / name
-        inbox.parent.mkdir(exist_ok=True)
+        inbox.parent.mkdir(parents=True, exist_ok=True)
         inbox.write_bytes(content if isinstance(content, bytes) else csv_bytes(content))
         self.deliveries += 1
         return self.reconciler(store).file(name, inbox, delivery or f"v{self.deliveries}", "utf-8", now)
@@ -241,6 +241,13 @@ def test_nothing_is_missing_there_while_another_file_waits(tmp_path: Path) -> No
     assert first
     assert second
     assert (first["differences"]["missing-there"], second["differences"]["missing-there"]) == (0, 0)
+
+
+def test_a_file_in_a_folder_of_the_inbox_does_not_wait_for_itself(tmp_path: Path) -> None:
+    shop = books(tmp_path, ABSENT)
+    document = shop.receive(transactions(NEW, shop.world.there), f"2026/{NAME}", TWO_DAYS_LATER)
+    assert document
+    assert document["differences"]["missing-there"] == 1
 
 
 def test_a_day_is_looked_through_although_no_file_came_for_it(tmp_path: Path) -> None:

@@ -133,8 +133,13 @@ class Reconciler:
         day = max(days, key=lambda one: (days[one], one))
         if day > late_day(summary.finished_at):
             return set()
-        done = {key.split("/")[-2] for key in self._store.keys("results/") if key.endswith("/summary.json")}
-        waiting = {key.rpartition("/")[2] for key in self._store.keys("inbox/")} - done - {"", summary.file}
+        done = {
+            key.removeprefix("results/").removesuffix("/summary.json")
+            for key in self._store.keys("results/")
+            if key.endswith("/summary.json")
+        }
+        sent = {key.removeprefix("inbox/") for key in self._store.keys("inbox/") if not key.endswith("/")}
+        waiting = sent - done - {summary.file}
         return set() if waiting else {day}
 
     def _seen(self, days: Iterable[str], delivery: str) -> Iterator[Line]:
