@@ -24,7 +24,7 @@ from .changes import (
 from .product import Product
 from .refunds import RefundBounds
 from .search import Broken, execute, exhaust
-from .world import ONLY_FAULTS, Bounds, Violation
+from .world import NO_FAULT, ONLY_FAULTS, Bounds, Violation
 
 ALONE = Bounds(initiate=1, faults=1)
 NOTIFIED = Bounds(initiate=1, notify=1, faults=1)
@@ -50,11 +50,12 @@ class Bug(NamedTuple):
 def find(bug: Bug) -> Broken | None:
     """The schedule that shows the bug, executed once more to be sure of it.
 
-    What raises an error of its own is no bug that somebody might write, but one that is badly written here.
+    What raises an error of its own, or answers 500 without a fault, is no bug that somebody might write, but one that
+    is badly written here.
     """
     product = Product(bug.changes, closes=bug.bounds.closes)
     broken = exhaust(product, bug.bounds).broken
-    if broken and broken.rule != ONLY_FAULTS:
+    if broken and broken.rule not in (ONLY_FAULTS, NO_FAULT):
         try:
             for _ in execute(product, broken.bounds, broken.schedule):
                 pass
@@ -203,11 +204,11 @@ def _sent_before_stored(create: Any, named: Named) -> Any:
 
 
 def _new_expiry(pay_call: Any, named: Named) -> Any:
-    def body(request: Any, expiry: str, notify_url: str) -> Any:
+    def call(request: Any, expiry: str, *arguments: Any) -> Any:
         now = named("payment.initiate:datetime").now(UTC)
-        return pay_call(request, request.expiry_time(now), notify_url)
+        return pay_call(request, request.expiry_time(now), *arguments)
 
-    return body
+    return call
 
 
 def _unsent_whatever_happened(unsent: Any, named: Named) -> Any:

@@ -18,6 +18,7 @@ from .world import (
     DELAY_S,
     DIES,
     KILLED,
+    NO_FAULT,
     ONLY_FAULTS,
     RAISED,
     Execution,
@@ -473,7 +474,7 @@ def _check_answer(state: Any, invocation: Invocation, effect: Effect) -> None:
     """What holds of the answers that callers, Alipay and the scheduler get."""
     if effect.operation == "raised":
         if not state.faults or invocation.kind in ("first", "second", "notify"):
-            raise Violation("no fault without a fault", f"{invocation.name} {effect.arguments}")
+            raise Violation(NO_FAULT, f"{invocation.name} {effect.arguments}")
         if json.loads(effect.arguments) not in RAISED:
             raise Violation(ONLY_FAULTS, f"{invocation.name} {effect.arguments}")
         return
@@ -482,7 +483,7 @@ def _check_answer(state: Any, invocation: Invocation, effect: Effect) -> None:
     answer = json.loads(effect.arguments)
     status = answer["statusCode"]
     if status >= 500 and not state.faults:
-        raise Violation("no fault without a fault", f"{invocation.name} {status}")
+        raise Violation(NO_FAULT, f"{invocation.name} {status}")
     if invocation.kind == "notify":
         _check_acknowledged(state, invocation, status, effect)
         return

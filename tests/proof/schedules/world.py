@@ -23,7 +23,7 @@ LONGEST_S = {"initiate": 29, "notify": 29, "look": 30, "sweep": 55, "cancel": 29
 RAISED = ("TableFault", "PollingFault", "PollingThrottled")
 """What a look or a sweep may end with: it is tried again."""
 
-ONLY_FAULTS = "nothing but faults is raised"
+NO_FAULT, ONLY_FAULTS = "no fault without a fault", "nothing but faults is raised"
 
 DELAY_S = 31
 """What `later` adds to the clock: an initiation is dead by then, and its order overdue."""
@@ -749,7 +749,7 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
         raise Violation("who settles knows it", f"{invocation.name}, and the token is {token}")
     if effect.operation == "raised":
         if not faulty or invocation.kind in ("initiate", "notify"):
-            raise Violation("no fault without a fault", f"{invocation.name} {effect.arguments}")
+            raise Violation(NO_FAULT, f"{invocation.name} {effect.arguments}")
         if json.loads(effect.arguments) not in RAISED:
             raise Violation(ONLY_FAULTS, f"{invocation.name} {effect.arguments}")
         return
@@ -758,7 +758,7 @@ def _check_answer(state: State, invocation: Invocation, effect: Effect) -> None:
     answer = json.loads(effect.arguments)
     status, row = answer["statusCode"], _row(state.row) if state.row else {}
     if status >= 500 and not faulty:
-        raise Violation("no fault without a fault", f"{invocation.name} {status}")
+        raise Violation(NO_FAULT, f"{invocation.name} {status}")
     if invocation.kind == "initiate":
         _check_told(status, json.loads(answer["body"]), row, invocation)
     elif invocation.kind == "cancel":
