@@ -42,7 +42,7 @@ def test_the_search_reaches_every_place(fast: Deployment) -> None:
         *("logs", "answers", "table", "stream", "executions")
     }, found
     assert found["configuration"] == {"the stack"}
-    assert search(places(fast)["printed"], {"sam": {"CREATE_COMPLETE"}})[1], "what the deployment printed"
+    assert search(places(fast)["printed"], {"sam": {"Successfully created"}})[1], "what the deployment printed"
 
 
 KEY = base64.b64encode(bytes(range(256)) * 5).decode()

@@ -20,7 +20,9 @@ Flow = Callable[[Deployment], None]
 SWEPT_WITHIN_S = 60 + 10 + 5
 """The emulator looks every ten seconds whether a rule is due."""
 
-FUNCTIONS = ("InitiatePay", "GetOrder", "Notify", "Inquiry", "Sweep", "PublishEvents")
+FUNCTIONS = (
+    *("InitiatePay", "GetOrder", "ListPayments", "CancelPayment", "Notify", "Inquiry", "Sweep", "PublishEvents"),
+)
 
 LOOKED = {"TaskSucceeded", "TaskFailed", "LambdaFunctionFailed", "TaskTimedOut"}
 
@@ -31,6 +33,8 @@ def every_function_logs(here: Deployment) -> None:
     since_ms = int(time.time() * 1000)
     payment_request_id, _ = here.pay("logged", notify="lost")
     here.merchant.order(payment_request_id)
+    here.merchant.cancel(payment_request_id)
+    here.merchant.payments("logged")
     here.merchant.call("POST", "/notifications/payment", b"{}")
     look = json.dumps({"paymentRequestId": payment_request_id, "inquiry": 0})
     for function, event in (("Inquiry", look), ("Sweep", "{}")):
@@ -76,6 +80,29 @@ def an_order_is_looked_up(here: Deployment) -> None:
     payment_request_id, _ = here.pay("looked-up", notify="lost")
     answer = here.merchant.order(payment_request_id)
     assert answer.status == 200, answer.status
+
+
+def the_orders_of_a_reference_are_listed(here: Deployment) -> None:
+    reference = new_id("listed")
+    order = payment()["order"] | {"referenceOrderId": reference}
+    payment_request_id, _ = here.pay("listed", {"order": order}, notify="lost")
+    answer = here.merchant.payments(reference)
+    assert answer.status == 200, answer.status
+    assert [found["paymentRequestId"] for found in answer.json["payments"]] == [payment_request_id]
+
+
+def a_payment_is_cancelled(here: Deployment) -> None:
+    payment_request_id, _ = here.pay("cancelled", **books.NEVER)
+    answer = here.merchant.cancel(payment_request_id)
+    assert (answer.status, answer.json["status"]) == (200, "CANCELLED"), answer.status
+
+
+def a_cancel_without_an_answer_is_gone_on_with(here: Deployment) -> None:
+    payment_request_id, _ = here.pay("unanswered", **books.NEVER, cancel=["U", "normal"])
+    answer = here.merchant.cancel(payment_request_id)
+    assert answer.status == 202, answer.status
+    assert here.seen.execution(payment_request_id, 1), "polling was not started"
+    assert here.seen.settled(payment_request_id, PATIENCE_S)["status"] == "CANCELLED"
 
 
 def the_sweep_starts_the_polling_that_nobody_started(here: Deployment) -> None:
@@ -189,6 +216,9 @@ FLOWS: list[Flow] = [
     an_unknown_result_is_polled_for_and_settled,
     a_notification_settles_and_is_acknowledged,
     an_order_is_looked_up,
+    the_orders_of_a_reference_are_listed,
+    a_payment_is_cancelled,
+    a_cancel_without_an_answer_is_gone_on_with,
     the_sweep_starts_the_polling_that_nobody_started,
     the_sweep_has_an_order_polled_again_whose_execution_was_stopped,
     the_sweep_leaves_an_order_that_somebody_looked_at_meanwhile,
