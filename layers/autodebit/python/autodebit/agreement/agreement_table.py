@@ -24,10 +24,10 @@ from autodebit.agreement.transitions import EXPIRING, TOLD, TRANSITIONS, Word
 from autodebit.errors import AgreementNotFound
 from autodebit.events import Told, shown_json
 from autodebit.rows import watch
-from autodebit.rows.guard import Written, change, create
-from autodebit.rows.table import ConditionFailed, Timeouts, stored_instant, table_faults
+from autodebit.rows.guard import Written, as_read, change, create, set_or_remove
+from autodebit.rows.table import ConditionFailed, Timeouts, read_instant, stored_if_any, stored_instant, table_faults
 from autodebit.rows.told import TellingItem, tell, told_in
-from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard
+from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard, watched_from
 
 TABLE_NAME = os.environ["AGREEMENTS_TABLE"]
 
@@ -219,7 +219,7 @@ class AgreementTable:
             [
                 AgreementItem.authCode.set(sealed),
                 AgreementItem.authCodeAt.set(stored_instant(at)),
-                *_watched_from(agreement, overdue_at),
+                *watched_from(AgreementItem, agreement.agreement_id, overdue_at),
             ],
             AgreementItem.authCode.does_not_exist(),
         )
@@ -279,7 +279,7 @@ class AgreementTable:
             at,
             [
                 AgreementItem.pollingRound.set(agreement.polling_round + 1),
-                *_watched_from(agreement, overdue_at),
+                *watched_from(AgreementItem, agreement.agreement_id, overdue_at),
             ],
         )
 
@@ -465,34 +465,20 @@ def _tell(agreement: Agreement, kind: str, at: datetime) -> list[Action]:
 
 def _unattempted(agreement: Agreement) -> Condition:
     """Nobody has begun or ended a call since the agreement was read."""
-    if agreement.attempt is None:
-        return AgreementItem.attempt.does_not_exist()
-    return AgreementItem.attempt == agreement.attempt
-
-
-def _watched_from(agreement: Agreement, overdue_at: datetime) -> list[Action]:
-    return [
-        AgreementItem.watchShard.set(watch_shard(agreement.agreement_id)),
-        AgreementItem.overdueAt.set(stored_instant(overdue_at)),
-    ]
+    return as_read(AgreementItem.attempt, agreement.attempt)
 
 
 def _tokens(agreement_id: str, tokens: SealedTokens) -> list[Action]:
     """The tokens and what is due about them; what the newest answer does not bring, the agreement has no more."""
-    refresh_token, expires_at, due_at = tokens.refresh_token, tokens.expires_at, tokens.due_at
     return [
         AgreementItem.accessToken.set(tokens.access_token),
-        AgreementItem.refreshToken.remove() if refresh_token is None else AgreementItem.refreshToken.set(refresh_token),
-        _instant_action(AgreementItem.tokenExpiresAt, expires_at),
-        AgreementItem.dueShard.remove() if due_at is None else AgreementItem.dueShard.set(watch_shard(agreement_id)),
-        _instant_action(AgreementItem.dueAt, due_at),
+        set_or_remove(AgreementItem.refreshToken, tokens.refresh_token),
+        set_or_remove(AgreementItem.tokenExpiresAt, stored_if_any(tokens.expires_at)),
+        set_or_remove(AgreementItem.dueShard, None if tokens.due_at is None else watch_shard(agreement_id)),
+        set_or_remove(AgreementItem.dueAt, stored_if_any(tokens.due_at)),
         AgreementItem.refreshRefused.remove(),
         AgreementItem.expiringTold.remove(),
     ]
-
-
-def _instant_action(attribute: UnicodeAttribute, instant: datetime | None) -> Action:
-    return attribute.remove() if instant is None else attribute.set(stored_instant(instant))
 
 
 def _token_row(digest: str) -> str:
@@ -515,25 +501,21 @@ def _agreement(item: AgreementItem) -> Agreement:
         written=item.written,
         qr_code=QrCode(item.qrText, item.qrImageUrl) if item.qrText or item.qrImageUrl else None,
         auth_code=item.authCode,
-        auth_code_at=_instant(item.authCodeAt),
-        overdue_at=_instant(item.overdueAt),
+        auth_code_at=read_instant(item.authCodeAt),
+        overdue_at=read_instant(item.overdueAt),
         polling_round=int(item.pollingRound),
         last_said=item.lastSaid,
         access_token=item.accessToken,
         refresh_token=item.refreshToken,
-        token_expires_at=_instant(item.tokenExpiresAt),
+        token_expires_at=read_instant(item.tokenExpiresAt),
         user_login_id=item.userLoginId,
-        linked_at=_instant(item.linkedAt),
-        due_at=_instant(item.dueAt),
+        linked_at=read_instant(item.linkedAt),
+        due_at=read_instant(item.dueAt),
         refresh_refused=item.refreshRefused,
         expiring_told=bool(item.expiringTold),
         unlinked_by=UnlinkedBy(item.unlinkedBy) if item.unlinkedBy else None,
-        unlinked_at=_instant(item.unlinkedAt),
+        unlinked_at=read_instant(item.unlinkedAt),
         result_code=item.resultCode,
         perhaps_linked=bool(item.perhapsLinked),
         told=told_in(item),
     )
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

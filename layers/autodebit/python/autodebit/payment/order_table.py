@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from pynamodb.attributes import (
-    Attribute,
     BooleanAttribute,
     ListAttribute,
     MapAttribute,
@@ -27,7 +26,7 @@ from pynamodb.models import Model
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound
-from autodebit.events import Told, shown_json
+from autodebit.events import Told
 from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
 from autodebit.payment.fields import REFERENCE_LENGTH_MAX
 from autodebit.payment.heard import Heard
@@ -35,14 +34,14 @@ from autodebit.payment.order import Order, SettledOrder, Status, Witness
 from autodebit.payment.transitions import ASKED_AFRESH, CONTRADICTED, CROSSED_BY_CANCEL, TOLD, TRANSITIONS, UNRESOLVED
 from autodebit.polling import sending_overdue_at
 from autodebit.rows import watch
-from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
+from autodebit.rows.attention import AttentionIndex, acknowledged_in
 from autodebit.rows.days import DayIndex, settled_day, settled_on
-from autodebit.rows.guard import Written, change, create
+from autodebit.rows.guard import Written, as_read, change, create, set_or_remove
 from autodebit.rows.settling import SettlingItem, SettlingRows
-from autodebit.rows.table import Timeouts, stored_instant, table_faults
+from autodebit.rows.table import Timeouts, read_instant, stored_if_any, stored_instant, table_faults
 from autodebit.rows.told import tell, told_in
 from autodebit.rows.transaction import Change
-from autodebit.rows.watch import WatchIndex, watch_shard
+from autodebit.rows.watch import WatchIndex, watch_shard, watched_from
 
 
 class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
@@ -96,13 +95,9 @@ class OrderItem(SettlingItem, Model):
         table_name = os.environ["ORDERS_TABLE"]
 
     paymentRequestId = UnicodeAttribute(hash_key=True)
-    currency = UnicodeAttribute()
-    amountValue = UnicodeAttribute()
     referenceOrderId = UnicodeAttribute()
-    merchantAccountId = UnicodeAttribute(null=True)
     agreementId = UnicodeAttribute(null=True)
     paymentMethodType = UnicodeAttribute(null=True)
-    createdAt = UnicodeAttribute()
     paymentExpiryTime = UnicodeAttribute()
 
     identity = UnicodeAttribute()
@@ -121,7 +116,6 @@ class OrderItem(SettlingItem, Model):
     absences = NumberAttribute(null=True)
     absentAt = UnicodeAttribute(null=True)
     crossed = UnicodeSetAttribute(null=True)
-    unresolvedAt = UnicodeAttribute(null=True)
 
     paymentId = UnicodeAttribute(null=True)
     paymentTime = UnicodeAttribute(null=True)
@@ -138,7 +132,7 @@ class OrderTable(SettlingRows[Order]):
     """The one class that reads and writes orders."""
 
     def __init__(self) -> None:
-        super().__init__(OrderItem, "paymentRequestId", _order, OrderNotFound, CONTRADICTED)
+        super().__init__(OrderItem, "paymentRequestId", _order, OrderNotFound, CONTRADICTED, UNRESOLVED)
 
     def create(self, order: Order) -> Written[Order]:
         """Store a new order, unless its paymentRequestId is taken; then answer with what stands there."""
@@ -233,8 +227,7 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.neverSent.remove(),
                 # What was heard of a payment that did not exist says nothing of this one.
                 *(attribute.remove() for attribute in HEARD_OF_NOTHING),
-                OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
-                OrderItem.overdueAt.set(stored_instant(sending_overdue_at(at))),
+                *watched_from(OrderItem, order.key, sending_overdue_at(at)),
             ],
             (OrderItem.attempt == order.attempt) & (OrderItem.neverSent == True),  # noqa: E712 (a condition, not a test)
             ours=lambda stored: stored.attempt == attempt,
@@ -263,10 +256,10 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.inquiries.set(order.inquiries + 1),
                 OrderItem.lastInquiry.set(said),
                 *_keep_heard(order),
-                _set_or_remove(OrderItem.absences, order.absences or None),
-                _set_or_remove(OrderItem.absentAt, _text(order.absent_at)),
+                set_or_remove(OrderItem.absences, order.absences or None),
+                set_or_remove(OrderItem.absentAt, stored_if_any(order.absent_at)),
                 OrderItem.overdueAt.set(stored_instant(overdue_at)),
-                _set_or_remove(OrderItem.lookAt, _text(look_at)),
+                set_or_remove(OrderItem.lookAt, stored_if_any(look_at)),
             ],
             OrderItem.watchShard.exists() & (OrderItem.pollingRound == order.polling_round),
         )
@@ -285,16 +278,15 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.cancelRequestedAt.set(OrderItem.cancelRequestedAt | stored_instant(at)),
                 OrderItem.cancelAttempt.set(attempt),
                 OrderItem.cancelAttemptedAt.set(stored_instant(at)),
-                OrderItem.watchShard.set(watch_shard(order.payment_request_id)),
-                OrderItem.overdueAt.set(stored_instant(overdue_at)),
+                *watched_from(OrderItem, order.key, overdue_at),
                 OrderItem.lookAt.set(stored_instant(look_at)),
                 *([OrderItem.cancelDoubted.set(True)] if order.cancel_requested_at is not None else []),
                 *([OrderItem.pollingRound.add(1)] if new_round else []),
             ],
             OrderItem.neverSent.does_not_exist()
             & (OrderItem.cancelAttemptedAt.does_not_exist() | (OrderItem.cancelAttemptedAt < stale))
-            & _is(OrderItem.cancelAttempt, order.cancel_attempt)
-            & _is(OrderItem.cancelRequestedAt, _text(order.cancel_requested_at))
+            & as_read(OrderItem.cancelAttempt, order.cancel_attempt)
+            & as_read(OrderItem.cancelRequestedAt, stored_if_any(order.cancel_requested_at))
             & (OrderItem.pollingRound == order.polling_round),
             ours=lambda stored: stored.cancel_attempt == attempt,
         )
@@ -331,18 +323,6 @@ class OrderTable(SettlingRows[Order]):
             [OrderItem.crossed.add({said})],
             read=_order,
             stored=lambda: self.get(order.payment_request_id),
-        )
-
-    def note_unresolved(self, order: Order, at: datetime) -> Written[Order]:
-        """Note and tell that the order passed its close time, or the end of its schedule, without a result; once."""
-        return self.change(
-            order.key,
-            [
-                OrderItem.unresolvedAt.set(stored_instant(at)),
-                *tell(OrderItem, Told(UNRESOLVED, at, shown_json(order.shown))),
-                *demand(OrderItem, order.payment_request_id, at),
-            ],
-            OrderItem.unresolvedAt.does_not_exist(),
         )
 
     def init_orders(self) -> int:
@@ -427,7 +407,7 @@ def _provided(order: Order, final: Final[Status], witness: Witness) -> Condition
         certain = OrderItem.cancelDoubted.does_not_exist()
         if witness in ASKED_AFRESH and order.cancel_requested_at is None:
             # It was asked when no cancel was under way, and none was noted since: it tells what became of all of them.
-            certain = certain | _is(OrderItem.cancelAttempt, order.cancel_attempt)
+            certain = certain | as_read(OrderItem.cancelAttempt, order.cancel_attempt)
         needed = OrderItem.cancelRequestedAt.does_not_exist() & certain
     elif witness is Witness.CANCEL and final.status is Status.FAIL:
         needed = OrderItem.absences >= ABSENCES_MIN  # Alipay may have come to know the payment since
@@ -453,25 +433,25 @@ def _order(item: OrderItem) -> Order:
         attempt=item.attempt,
         attempted_at=datetime.fromisoformat(item.attemptedAt),
         never_sent=bool(item.neverSent),
-        overdue_at=_instant(item.overdueAt),
-        look_at=_instant(item.lookAt),
+        overdue_at=read_instant(item.overdueAt),
+        look_at=read_instant(item.lookAt),
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,
         heard=tuple(_heard(entry) for entry in item.heard or ()),
-        cancel_requested_at=_instant(item.cancelRequestedAt),
+        cancel_requested_at=read_instant(item.cancelRequestedAt),
         cancel_attempt=item.cancelAttempt,
-        cancel_attempted_at=_instant(item.cancelAttemptedAt),
+        cancel_attempted_at=read_instant(item.cancelAttemptedAt),
         last_cancel=item.lastCancel,
         cancel_code=item.cancelCode,
-        cancel_refused_at=_instant(item.cancelRefusedAt),
+        cancel_refused_at=read_instant(item.cancelRefusedAt),
         cancel_doubted=bool(item.cancelDoubted),
         absences=int(item.absences or 0),
-        absent_at=_instant(item.absentAt),
+        absent_at=read_instant(item.absentAt),
         crossed=frozenset(item.crossed or ()),
-        unresolved_at=_instant(item.unresolvedAt),
+        unresolved_at=read_instant(item.unresolvedAt),
         settled_by=Witness(item.settledBy) if item.settledBy else None,
-        settled_at=_instant(item.settledAt),
+        settled_at=read_instant(item.settledAt),
         settle_token=item.settleToken,
         payment_id=item.paymentId,
         result_code=item.resultCode,
@@ -483,21 +463,3 @@ def _order(item: OrderItem) -> Order:
         told=told_in(item),
         acknowledged=acknowledged_in(item),
     )
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else stored_instant(instant)
-
-
-def _is(attribute: Attribute[Any], value: str | None) -> Condition:
-    """The attribute is as it was read, absence included."""
-    same: Condition = attribute.does_not_exist() if value is None else attribute == value
-    return same
-
-
-def _set_or_remove(attribute: Attribute[Any], value: str | int | None) -> Action:
-    return attribute.remove() if value is None else attribute.set(value)

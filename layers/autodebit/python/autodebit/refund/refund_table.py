@@ -17,19 +17,19 @@ from pynamodb.models import Model
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import RefundNotFound
-from autodebit.events import Told, shown_json
+from autodebit.events import Told
 from autodebit.payment.order_table import give_back, note_observed, note_refunded, reserve
 from autodebit.polling import sending_overdue_at
 from autodebit.refund.refund import Refund, SettledRefund, Status, Witness
 from autodebit.refund.transitions import CONTRADICTED, OBSERVED, TOLD, TRANSITIONS, UNRESOLVED
-from autodebit.rows.attention import AttentionIndex, acknowledged_in, demand
+from autodebit.rows.attention import AttentionIndex, acknowledged_in
 from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written
 from autodebit.rows.settling import SettlingItem, SettlingRows
-from autodebit.rows.table import Timeouts, stored_instant, table_faults
+from autodebit.rows.table import Timeouts, read_instant, stored_instant, table_faults
 from autodebit.rows.told import tell, told_entry, told_in
 from autodebit.rows.transaction import Change, together
-from autodebit.rows.watch import WatchIndex, watch_shard
+from autodebit.rows.watch import WatchIndex, watch_shard, watched_from
 
 
 class WatchedRefunds(WatchIndex["RefundItem"]):  # type: ignore[no-untyped-call]
@@ -75,16 +75,11 @@ class RefundItem(SettlingItem, Model):
 
     refundRequestId = UnicodeAttribute(hash_key=True)
     paymentRequestId = UnicodeAttribute()
-    currency = UnicodeAttribute()
-    amountValue = UnicodeAttribute()
-    merchantAccountId = UnicodeAttribute(null=True)
-    createdAt = UnicodeAttribute()
     observed = BooleanAttribute(null=True)
     body = UnicodeAttribute(null=True)
 
     refundId = UnicodeAttribute(null=True)
     refundTime = UnicodeAttribute(null=True)
-    unresolvedAt = UnicodeAttribute(null=True)
 
     watched = WatchedRefunds()
     by_payment = RefundsOfPayment()
@@ -96,7 +91,7 @@ class RefundTable(SettlingRows[Refund]):
     """The one class that reads and writes refunds."""
 
     def __init__(self) -> None:
-        super().__init__(RefundItem, "refundRequestId", _refund, RefundNotFound, CONTRADICTED)
+        super().__init__(RefundItem, "refundRequestId", _refund, RefundNotFound, CONTRADICTED, UNRESOLVED)
 
     def create(self, refund: Refund) -> Refund | None:
         """Store a new refund and reserve its amount on the order: the refund that stands there now, this one or an
@@ -182,7 +177,7 @@ class RefundTable(SettlingRows[Refund]):
                 RefundItem.attempt.set(attempt),
                 RefundItem.attemptedAt.set(stored_instant(at)),
                 RefundItem.neverSent.remove(),
-                *(self.watched_from(refund.key, sending_overdue_at(at)) if unwatched else []),
+                *(watched_from(RefundItem, refund.key, sending_overdue_at(at)) if unwatched else []),
                 *([RefundItem.pollingRound.add(1)] if refund.is_spent else []),
             ],
             RefundItem.attempt == refund.attempt,
@@ -199,19 +194,6 @@ class RefundTable(SettlingRows[Refund]):
                 RefundItem.overdueAt.set(stored_instant(overdue_at)),
             ],
             RefundItem.watchShard.exists(),
-        )
-
-    def note_unresolved(self, refund: Refund, at: datetime) -> Written[Refund]:
-        """Tell, once, that the schedule ended without a result."""
-        told = Told(UNRESOLVED, at, shown_json(refund.shown))
-        return self.change(
-            refund.key,
-            [
-                RefundItem.unresolvedAt.set(stored_instant(at)),
-                *tell(RefundItem, told),
-                *demand(RefundItem, refund.key, at),
-            ],
-            RefundItem.unresolvedAt.does_not_exist(),
         )
 
     def of_payment(self, payment_request_id: str) -> list[Refund]:
@@ -267,12 +249,12 @@ def _refund(item: RefundItem) -> Refund:
         attempt=item.attempt,
         attempted_at=datetime.fromisoformat(item.attemptedAt),
         never_sent=bool(item.neverSent),
-        overdue_at=datetime.fromisoformat(item.overdueAt) if item.overdueAt else None,
+        overdue_at=read_instant(item.overdueAt),
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
         last_inquiry=item.lastInquiry,
         settled_by=Witness(item.settledBy) if item.settledBy else None,
-        settled_at=datetime.fromisoformat(item.settledAt) if item.settledAt else None,
+        settled_at=read_instant(item.settledAt),
         settle_token=item.settleToken,
         refund_id=item.refundId,
         result_code=item.resultCode,

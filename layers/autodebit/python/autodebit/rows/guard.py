@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from pynamodb.attributes import Attribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
@@ -16,6 +18,17 @@ class Written[Row]:
 
     row: Row
     won: bool
+
+
+def as_read(attribute: Attribute[Any], value: str | None) -> Condition:
+    """The attribute is as it was read, absence included."""
+    same: Condition = attribute.does_not_exist() if value is None else attribute == value
+    return same
+
+
+def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
+    """The attribute is this from now on, or is not there."""
+    return attribute.remove() if value is None else attribute.set(value)
 
 
 def create[Item: Model, Row](

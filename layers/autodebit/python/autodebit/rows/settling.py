@@ -18,7 +18,7 @@ from autodebit.rows.attention import AttentionItem, acknowledge, demand, told_no
 from autodebit.rows.guard import Written, change
 from autodebit.rows.table import stored_instant, table_faults
 from autodebit.rows.told import tell
-from autodebit.rows.watch import WATCH_SHARDS, Overdue, watch_shard
+from autodebit.rows.watch import WATCH_SHARDS, Overdue
 
 INIT = "INIT"
 
@@ -30,6 +30,10 @@ class SettlingItem(AttentionItem):
     """The attributes of a model whose rows leave INIT once. Instants are UTC texts of fixed width."""
 
     status = UnicodeAttribute()
+    currency = UnicodeAttribute()
+    amountValue = UnicodeAttribute()
+    merchantAccountId = UnicodeAttribute(null=True)
+    createdAt = UnicodeAttribute()
     attempt = UnicodeAttribute()
     attemptedAt = UnicodeAttribute()
     neverSent = BooleanAttribute(null=True)
@@ -41,6 +45,7 @@ class SettlingItem(AttentionItem):
     pollingRound = NumberAttribute(default=0)
     inquiries = NumberAttribute(default=0)
     lastInquiry = UnicodeAttribute(null=True)
+    unresolvedAt = UnicodeAttribute(null=True)
 
     settledBy = UnicodeAttribute(null=True)
     settledAt = UnicodeAttribute(null=True)
@@ -75,7 +80,8 @@ class SettlingRows[Row: SettlingRow]:
     """What the tables of such rows have in common. Every method raises TableFault when the table does not answer.
 
     `model` is the PynamoDB model, `key` its hash key's name, `read` makes a row of an item, `missing` makes what is
-    raised for a row that is not there, `contradicted` is the event of a contradiction.
+    raised for a row that is not there, `contradicted` and `unresolved` are the events of a contradiction and of a row
+    that comes to no result.
     """
 
     def __init__(
@@ -85,12 +91,14 @@ class SettlingRows[Row: SettlingRow]:
         read: Callable[[Any], Row],
         missing: Callable[[str], Exception],
         contradicted: str,
+        unresolved: str,
     ) -> None:
         self._model = model
         self._key = key
         self._read = read
         self._missing = missing
         self._contradicted = contradicted
+        self._unresolved = unresolved
 
     def get_many(self, keys: Iterable[str]) -> Iterator[Row]:
         """Those of these rows that there are, in no order (consistent reads, a hundred a call)."""
@@ -159,6 +167,19 @@ class SettlingRows[Row: SettlingRow]:
                 return written
             row = written.row  # settled meanwhile; that happens once
 
+    def note_unresolved(self, row: Row, at: datetime) -> Written[Row]:
+        """Note and tell, once, that the row is past the time by which it should have its result."""
+        model = self._model
+        return self.change(
+            row.key,
+            [
+                model.unresolvedAt.set(stored_instant(at)),
+                *tell(model, Told(self._unresolved, at, shown_json(row.shown))),
+                *demand(model, row.key, at),
+            ],
+            model.unresolvedAt.does_not_exist(),
+        )
+
     def acknowledge(self, row: Row, by: str, why: str, at: datetime) -> Written[Row]:
         """Take a row off the list of what waits for a person, who has seen all that is told of `row`.
 
@@ -190,10 +211,6 @@ class SettlingRows[Row: SettlingRow]:
     def unwatched(self) -> list[Action]:
         """The actions after which nobody waits for the row."""
         return [self._model.watchShard.remove(), self._model.overdueAt.remove(), self._model.lookAt.remove()]
-
-    def watched_from(self, key: str, overdue_at: datetime) -> list[Action]:
-        """The actions after which somebody must have looked at the row by then."""
-        return [self._model.watchShard.set(watch_shard(key)), self._model.overdueAt.set(stored_instant(overdue_at))]
 
     def change(
         self,

@@ -50,3 +50,13 @@ def table_faults() -> Iterator[None]:
 def stored_instant(instant: datetime) -> str:
     """An instant as rows hold it: UTC, milliseconds, fixed width."""
     return utc_text(instant, "milliseconds")
+
+
+def stored_if_any(instant: datetime | None) -> str | None:
+    """The same, of an instant that may be missing."""
+    return None if instant is None else stored_instant(instant)
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """The instant that a row holds, if it holds one."""
+    return datetime.fromisoformat(text) if text else None

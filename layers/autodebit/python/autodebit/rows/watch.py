@@ -11,6 +11,7 @@ from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex
 from pynamodb.models import Model
 
@@ -42,6 +43,11 @@ class Overdue:
 def watch_shard(key: str) -> str:
     """The partition of the index in which the row of this key is watched."""
     return f"{zlib.crc32(key.encode()) % WATCH_SHARDS:02d}"
+
+
+def watched_from(item: Any, key: str, overdue_at: datetime) -> list[Action]:
+    """The actions after which somebody must have looked at the row of this key by then; `item` is its model."""
+    return [item.watchShard.set(watch_shard(key)), item.overdueAt.set(stored_instant(overdue_at))]
 
 
 def overdue(
