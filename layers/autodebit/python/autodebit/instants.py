@@ -8,6 +8,15 @@ def utc_text(instant: datetime, timespec: str = "seconds") -> str:
     return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def told_instant(text: str | None) -> datetime | None:
+    """The instant that a message of Alipay's tells, with its offset; None where it told none that can be read."""
+    try:
+        instant = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else None
+
+
 ALIPAY_DAY = timezone(timedelta(hours=8))
 """Alipay's day is 00:00:00 to 23:59:59 UTC+8, wherever the merchant is."""
 

@@ -61,9 +61,17 @@ def sending_overdue_at(attempted_at: datetime) -> datetime:
     return attempted_at + timedelta(seconds=SENDING_S + 1)
 
 
-def look_before(overdue_at: datetime) -> datetime:
-    """When the look is due whose absence counts as overdue from `overdue_at`."""
-    return overdue_at - timedelta(seconds=GRACE_S)
+def next_look_at(
+    overdue_at: datetime | None, attempted_at: datetime, look_at: datetime | None = None
+) -> datetime | None:
+    """When a row that waits for its result is looked at next, at the latest; None if nobody waits for it.
+
+    `look_at` is what the last look said, if it said so.
+    """
+    if overdue_at is None or overdue_at == NEVER:
+        return None
+    due = look_at or overdue_at - timedelta(seconds=GRACE_S)
+    return due if due > attempted_at else overdue_at
 
 
 def overdue_at(now: datetime, wait_s: int) -> datetime:

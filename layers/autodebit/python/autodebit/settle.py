@@ -62,8 +62,13 @@ def settle[Row: Settleable, Witness: StrEnum](
             return written.row
         row = written.row
     if row.disputes(reading):
-        _contradicted(table, row, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip(), at)
+        _contradicted(table, row, said_by(witness, reading), at)
     return row
+
+
+def said_by(witness: StrEnum, final: Final[Any]) -> str:
+    """Who says what, as a row keeps what it does not settle by."""
+    return f"{witness} {final.status} {final.transaction_id or ''}".rstrip()
 
 
 def _settled(row: Settleable) -> None:

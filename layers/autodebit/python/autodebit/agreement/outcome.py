@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 from autodebit.agreement.agreement import QrCode
 from autodebit.alipay.reading import DEAD_TOKEN, Undecided, result_of
 from autodebit.alipay.strict_json import text_at
+from autodebit.instants import told_instant
 
 TOKEN_MAX = 128
 """Characters of an authCode, an access token or a refresh token."""
@@ -75,10 +76,11 @@ def read_tokens(answer: dict[str, Any]) -> Tokens | Refused | Undecided:
     access_token, refresh_token = text_at(answer, "accessToken"), text_at(answer, "refreshToken")
     if not is_token(access_token):
         return Undecided("applyToken S without a usable accessToken")
+    expires_at = told_instant(text_at(answer, "accessTokenExpiryTime"))
     return Tokens(
         access_token,
         refresh_token if is_token(refresh_token) else None,
-        _instant(text_at(answer, "accessTokenExpiryTime")),
+        expires_at.astimezone(UTC) if expires_at else None,
         (text_at(answer, "userLoginId") or "")[:64] or None,
     )
 
@@ -99,12 +101,3 @@ def read_revoke(answer: dict[str, Any]) -> Revoked | Undecided:
 def is_token(text: str | None) -> TypeGuard[str]:
     """Whether this can be an authCode or a token."""
     return text is not None and len(text.strip()) > 0 and len(text) <= TOKEN_MAX
-
-
-def _instant(text: str | None) -> datetime | None:
-    """The instant in a text with an offset; None for every other."""
-    try:
-        instant = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return instant.astimezone(UTC) if instant.tzinfo is not None else None

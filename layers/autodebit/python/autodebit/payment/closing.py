@@ -5,18 +5,16 @@ When, and what a look has to do for it. docs/decisions/closing.md has the reason
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta
 
 from autodebit.alipay.reading import Reading
+from autodebit.instants import ALIPAY_DAY
 from autodebit.payment.expiry import EXPIRY_MAX_S
 from autodebit.payment.order import Order, Status
 from autodebit.payment.outcome import Absent, Present
 from autodebit.polling import NEVER, next_wait, overdue_at
 
-ALIPAY_ZONE = timezone(timedelta(hours=8))
-"""The offset of Alipay's days."""
-
-CLOSE_BY = time(0, 14, tzinfo=ALIPAY_ZONE)
+CLOSE_BY = time(0, 14, tzinfo=ALIPAY_DAY)
 """On the day after the payment. A payment cannot be cancelled from 00:15 on: https://docs.antom.com/ac/tokenized/cancel"""
 
 CANCEL_EVERY_S = 6
@@ -53,7 +51,7 @@ def close_time(order: Order, close_after_s: int) -> datetime | None:
         return None
     # An order that had not left is sent later than it was created, but no more than a minute before it expires.
     began = max(order.created_at, order.expires_at - timedelta(seconds=EXPIRY_MAX_S))
-    last = datetime.combine(began.astimezone(ALIPAY_ZONE).date() + timedelta(days=1), CLOSE_BY)
+    last = datetime.combine(began.astimezone(ALIPAY_DAY).date() + timedelta(days=1), CLOSE_BY)
     return min(order.expires_at + timedelta(seconds=close_after_s), last)
 
 

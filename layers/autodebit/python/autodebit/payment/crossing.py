@@ -11,7 +11,7 @@ from autodebit.alipay.reading import Final, Reading
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.transitions import CROSSED_BY_CANCEL
-from autodebit.settle import settle
+from autodebit.settle import said_by, settle
 from autodebit.telemetry import logger
 
 
@@ -28,7 +28,7 @@ def settle_unless_crossed(
         if not isinstance(reading, Final) or reading.status not in CROSSED_BY_CANCEL:
             return stored
         if stored.is_crossed_by(reading):
-            kept = table.note_crossed(stored, f"{witness} {reading.status} {reading.transaction_id or ''}".rstrip())
+            kept = table.note_crossed(stored, said_by(witness, reading))
             if kept.won:
                 telemetry.count("CancelCrossed")
                 logger.warning("success crosses the cancel", **stored.log_keys, witness=witness.value)

@@ -12,7 +12,7 @@ from autodebit.instants import utc_text
 from autodebit.payment.advice import advice
 from autodebit.payment.heard import Heard, with_heard
 from autodebit.payment.identity import digest
-from autodebit.polling import NEVER, look_before
+from autodebit.polling import NEVER, next_look_at
 
 
 class Status(StrEnum):
@@ -151,10 +151,7 @@ class Order:
     @property
     def next_look_at(self) -> datetime | None:
         """When it will be inquired next, at the latest; None if it will not."""
-        if not self.is_init or self.overdue_at is None or self.is_spent:
-            return None
-        look_at = self.look_at or look_before(self.overdue_at)
-        return look_at if look_at > self.attempted_at else self.overdue_at
+        return next_look_at(self.overdue_at, self.attempted_at, self.look_at) if self.is_init else None
 
     def hears(self, said: str, at: datetime) -> "Order":
         """The order once this was heard of it, for the write that notes it."""

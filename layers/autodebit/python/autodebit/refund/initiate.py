@@ -24,6 +24,7 @@ from autodebit.errors import (
     RequestInvalid,
     TableFault,
 )
+from autodebit.instants import told_instant
 from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order
 from autodebit.payment.order import Status as OrderStatus
@@ -209,11 +210,7 @@ def _exceeds(order: Order) -> RefundExceedsRest:
 
 def _paid_at(order: Order) -> datetime:
     """When the payment was paid, by Alipay's own time where it told one that can be read."""
-    try:
-        paid_at = datetime.fromisoformat(order.payment_time or "")
-    except ValueError:
-        paid_at = None
-    return paid_at if paid_at and paid_at.tzinfo else order.settled_at or order.created_at
+    return told_instant(order.payment_time) or order.settled_at or order.created_at
 
 
 def _now() -> datetime:

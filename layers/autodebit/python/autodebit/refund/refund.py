@@ -9,7 +9,7 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
-from autodebit.polling import NEVER, look_before
+from autodebit.polling import NEVER, next_look_at
 from autodebit.refund.advice import refund_advice
 
 
@@ -93,10 +93,7 @@ class Refund:
     @property
     def next_look_at(self) -> datetime | None:
         """When it will be inquired next, at the latest; None if it will not."""
-        if not self.is_init or self.overdue_at is None or self.is_spent:
-            return None
-        look_at = look_before(self.overdue_at)
-        return look_at if look_at > self.attempted_at else self.overdue_at
+        return next_look_at(self.overdue_at, self.attempted_at) if self.is_init else None
 
     @property
     def key(self) -> str:

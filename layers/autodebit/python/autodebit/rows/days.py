@@ -13,7 +13,7 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex
 from pynamodb.models import Model
 
-from autodebit.instants import alipay_day
+from autodebit.instants import alipay_day, told_instant
 from autodebit.rows.table import table_faults
 from autodebit.rows.watch import WATCH_SHARDS, watch_shard
 
@@ -31,10 +31,9 @@ def settled_day(key: str, at: datetime, transaction_time: str | None) -> str:
     `at` is when we settled it; it counts only where Alipay told no time, or none that can be read.
     """
     day = alipay_day(at)
-    if transaction_time:
-        with suppress(ValueError, OverflowError):
-            moment = datetime.fromisoformat(transaction_time)
-            day = alipay_day(moment) if moment.tzinfo else day
+    if moment := told_instant(transaction_time):
+        with suppress(OverflowError):
+            day = alipay_day(moment)
     return f"{day}#{watch_shard(key)}"
 
 
