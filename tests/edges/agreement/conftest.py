@@ -21,14 +21,16 @@ from autodebit.agreement.request import LinkRequest
 from autodebit.agreement.revoke import Revoker
 from autodebit.agreement.vault import Kms, OwnKey, SharedKey, TokenDigests, Vault
 from autodebit.alipay.signature import SignedMessage
-from autodebit.errors import PollingFault
 
 from tests.kit.agreements import AGREEMENT_ID, applied, code_created, consulted, result
+from tests.kit.stand_ins import Gateway, Machine, Said, Signed
 from tests.kit.store import emulator
 from tests.kit.template import RESOURCES
 
 Json = dict[str, Any]
-Said = Json | Exception | Callable[[], Json]
+
+USUAL: dict[str, Said] = {"consult": consulted(), "applyToken": applied(), "revoke": result("S", "SUCCESS")}
+"""What Alipay says unless it is told otherwise."""
 
 
 @pytest.fixture(scope="session")
@@ -66,59 +68,13 @@ def rows(aws: Any) -> Iterator[Any]:
     table.delete()
 
 
-class Alipay:
-    """Stands where the gateway does, and says what it is told to; then what it usually says."""
-
-    usual: dict[str, Said]
-
-    def __init__(self) -> None:
-        self.told: list[Said] = []
-        self.calls: list[tuple[str, Json]] = []
-        self.usual = {"consult": consulted(), "applyToken": applied(), "revoke": result("S", "SUCCESS")}
-
-    def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
-        api = endpoint.removeprefix("authorizations/")
-        self.calls.append((api, json.loads(body)))
-        said = self.told.pop(0) if self.told else self.usual[api]
-        if isinstance(said, Exception):
-            raise said
-        return said() if callable(said) else said
-
-    def called(self, api: str) -> list[Json]:
-        """The bodies of the calls of this API."""
-        return [body for name, body in self.calls if name == api]
-
-
-class Machine:
-    """Stands where Step Functions does: keeps what was started, or fails."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int]] = []
-        self.fails = False
-        self.key, self.first_wait_s = "agreementId", 0
-
-    def start(self, key: str, polling_round: int) -> bool:
-        if self.fails:
-            raise PollingFault("away")
-        self.started.append((key, polling_round))
-        return True
-
-    def is_running(self, key: str, polling_round: int) -> bool:
-        return (key, polling_round) in self.started
-
-
-class Signed:
-    """Credentials that believe every message."""
-
-    def authenticate(self, message: SignedMessage, header: str) -> str:
-        return "1"
-
-
 class World:
     """One table, one vault, one Alipay, and everybody who works with them, each as in its own process."""
 
     def __init__(self, rows: Any, keys: tuple[str, str]) -> None:
-        self.rows, self.table, self.alipay, self.machine = rows, AgreementTable(), Alipay(), Machine()
+        self.rows, self.table = rows, AgreementTable()
+        self.alipay: Gateway[Json] = Gateway("authorizations", USUAL, json.loads)
+        self.machine = Machine("agreementId", 0)
         self.kms = Kms(keys[0], TABLE_NAME)
         digests = TokenDigests(keys[1])
         shared = SharedKey(self.kms, self.table.wrapped_key, self.table.keep_wrapped_key)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,6 @@ from zlib import crc32
 import pytest
 from autodebit.alipay.reading import Final
 from autodebit.alipay.signature import SignedMessage
-from autodebit.errors import PollingFault
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderItem, OrderTable
 from autodebit.refund.initiate import Initiator
@@ -24,10 +23,13 @@ from autodebit.refund.request import parse_refund_request
 from tests.kit import refunds as samples
 from tests.kit.refunds import REFUND_REQUEST_ID, given_back, refund_request
 from tests.kit.samples import ID, PAYMENT_ID, body, order, paid
+from tests.kit.stand_ins import Gateway, Machine, Said, Signed
 from tests.kit.template import RESOURCES
 
 Json = dict[str, Any]
-Said = Json | Exception | Callable[[], Json]
+
+USUAL: dict[str, Said] = {"refund": given_back(), "inquiryRefund": given_back(), "inquiryPayment": paid()}
+"""What Alipay says unless it is told otherwise."""
 
 NOTIFY_URL = "https://shop.example/v1/notifications/refund"
 
@@ -61,57 +63,14 @@ def tables(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         table.delete()
 
 
-class Alipay:
-    """Stands where the gateway does, and says what it is told to; then what it usually says."""
-
-    usual: dict[str, Said]
-
-    def __init__(self) -> None:
-        self.told: list[Said] = []
-        self.calls: list[tuple[str, bytes]] = []
-        self.usual = {"refund": given_back(), "inquiryRefund": given_back(), "inquiryPayment": paid()}
-
-    def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
-        api = endpoint.removeprefix("payments/")
-        self.calls.append((api, body))
-        said = self.told.pop(0) if self.told else self.usual[api]
-        if isinstance(said, Exception):
-            raise said
-        return said() if callable(said) else said
-
-    def called(self, api: str) -> list[bytes]:
-        """The bodies of the calls of this API."""
-        return [body for name, body in self.calls if name == api]
-
-
-class Machine:
-    """Stands where Step Functions does: keeps what was started, or fails."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int]] = []
-        self.fails = False
-        self.key, self.first_wait_s = "refundRequestId", 15
-
-    def start(self, key: str, polling_round: int) -> bool:
-        if self.fails:
-            raise PollingFault("away")
-        self.started.append((key, polling_round))
-        return True
-
-
-class Signed:
-    """Credentials that believe every message."""
-
-    def authenticate(self, message: SignedMessage, header: str) -> str:
-        return "1"
-
-
 class World:
     """One payment of 19.90 HKD, its refunds, one Alipay, and everybody who works with them."""
 
     def __init__(self, tables: Any) -> None:
         self.tables = tables
-        self.orders, self.refunds, self.alipay, self.machine = OrderTable(), RefundTable(), Alipay(), Machine()
+        self.orders, self.refunds = OrderTable(), RefundTable()
+        self.alipay = Gateway("payments", USUAL, bytes)
+        self.machine = Machine("refundRequestId", 15)
         gateway: Any = self.alipay
         machine: Any = self.machine
         credentials: Any = Signed()
