@@ -6,6 +6,11 @@ AutodebitError
 ├── OrderNotFound             404
 ├── OrderDecided              409  it cannot be cancelled: it has its result
 ├── CancelNotNoted            503  nothing was noted and nothing sent: ask again
+├── RefundNotFound            404
+├── RefundConflict            409  this refundRequestId stands for another refund
+├── PaymentNotRefundable      409  the payment is not SUCCESS: there is nothing to give back
+├── RefundExceedsRest         409  more than is left of the payment
+├── RefundWindowOver          409  the wallet gives nothing back any more
 ├── AgreementNotFound         404
 ├── AgreementConflict         409  this agreementId stands for another request
 ├── AgreementNotLinked        409  nothing was stored or sent: it cannot be debited
@@ -16,6 +21,7 @@ AutodebitError
 │   ├── SignatureInvalid      401  missing, garbled, of an unknown key, of another client: it fails closed
 │   ├── NotificationMalformed 400
 │   ├── UnknownOrder          404
+│   ├── UnknownRefund         404
 │   ├── UnknownAgreement      404
 │   └── AmountMismatch        409
 ├── GatewayError              a call to Alipay that brought no authentic answer
