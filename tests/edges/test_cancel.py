@@ -22,11 +22,12 @@ from autodebit.errors import (
 )
 from autodebit.payment.cancel import Canceller
 from autodebit.payment.cancel_call import CancelCall
+from autodebit.payment.closing import CANCEL_UNDER_WAY_S
 from autodebit.payment.crossing import settle_unless_crossed
 from autodebit.payment.inquire import Inquirer
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
-from autodebit.polling import NEVER
+from autodebit.polling import GRACE_S, NEVER
 from autodebit.polling_machine import PollingMachine
 from autodebit.rows.watch import Overdue
 
@@ -510,12 +511,27 @@ def test_while_one_cancel_is_being_sent_no_other_is(world: World, other: str) ->
         if other == "merchant":
             assert world.cancel().cancel_requested_at is not None
         else:
-            assert world.look()["waitSeconds"] == 6
+            assert "waitUntil" in world.look()
         return DONE
 
     world.alipay.cancels = [meanwhile]
     assert world.cancel().status is Status.CANCELLED
     assert world.alipay.made("cancel") == 1
+
+
+def test_a_look_that_repeats_a_cancel_is_not_overdue_while_it_sends_it(world: World) -> None:
+    world.opened()
+    world.alipay.cancels = [UNKNOWN]
+    world.cancel()
+    world.later(CANCEL_UNDER_WAY_S + 1)
+
+    def meanwhile() -> Answer:
+        assert world.row.overdue_at is not None
+        assert world.row.overdue_at > datetime.now(UTC) + timedelta(seconds=GRACE_S)
+        return DONE
+
+    world.alipay.cancels = [meanwhile]
+    assert world.look()["status"] == "CANCELLED"
 
 
 def test_a_look_that_saw_a_cancel_which_is_refused_meanwhile_does_not_repeat_it(world: World) -> None:

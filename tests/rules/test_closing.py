@@ -279,8 +279,11 @@ def test_the_close_time_of_an_order_whose_cancel_has_no_answer_is_not_missed() -
     assert following(noted, 3, at=at, cancels=CANCELS_MAX) == NextLook(at=CLOSE_AT, additional=True)
 
 
-def test_a_cancel_that_another_is_sending_is_looked_after_in_six_seconds() -> None:
-    assert following(order(cancel_requested_at=AFTER), 2, at=AFTER) == NextLook(CANCEL_EVERY_S, additional=True)
+def test_a_cancel_that_another_is_sending_is_looked_after_when_that_attempt_has_ended() -> None:
+    sending = order(cancel_requested_at=NOW, cancel_attempted_at=AFTER - seconds(5))
+    ended = AFTER + seconds(CANCEL_UNDER_WAY_S - 5)
+    assert following(sending, 2, at=AFTER) == NextLook(at=ended, additional=True)
+    assert following(sending, 2, at=ended) == NextLook(at=ended + seconds(3), additional=True)
 
 
 def test_after_a_first_refusal_comes_a_look_that_hears_what_had_crossed_the_cancel() -> None:

@@ -252,7 +252,7 @@ def test_a_cancelled_payment_is_a_409_too(refunds: Refunds, fast: Deployment) ->
 
 
 def test_a_window_that_is_over_is_a_409(refunds: Refunds, fast: Deployment) -> None:
-    payment = refunds.paid("by-hand-old")
+    payment = refunds.paid(books.ROW_BY_HAND)
     key = {"paymentRequestId": {"S": payment}}
     for value, status in (("2020-01-01T00:00:00+08:00", 409), ("2999-01-01T00:00:00+08:00", 200)):
         fast.aws("dynamodb").update_item(

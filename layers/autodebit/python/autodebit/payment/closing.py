@@ -140,6 +140,10 @@ def next_look(
     scheduled_s = next_wait(looks, schedule)
     at = close_at if close_at is not None and now < close_at else None
     if order.cancel_requested_at is not None:
+        if sent is None and order.cancel_attempted_at is not None:
+            # Another's cancel is under way: what it heard is in the row by then.
+            ended = order.cancel_attempted_at + timedelta(seconds=CANCEL_UNDER_WAY_S)
+            return NextLook(at=max(ended, now + timedelta(seconds=LOOK_EVERY_MIN_S)), additional=True)
         if cancels < CANCELS_MAX:
             return NextLook(max(1, CANCEL_EVERY_S - (sent.took_s if sent else 0)), additional=True)
         if scheduled_s is None and at is None:

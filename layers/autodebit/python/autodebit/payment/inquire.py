@@ -133,7 +133,8 @@ class Inquirer:
         """The order after the cancel was noted and sent, unless another attempt is under way."""
         attempt, now, started_s = uuid4().hex, _now(), time.monotonic()
         unanswered = replace(order, cancel_requested_at=now)
-        following = next_look(unanswered, now, close_at, self._schedule, looks, cancels + 1)
+        at_once = CancelSent(took_s=0, refused_anew=False)
+        following = next_look(unanswered, now, close_at, self._schedule, looks, cancels + 1, at_once)
         late_from = overdue_from(following, now, close_at)
         noted = self._table.note_cancel(
             order, attempt, now, late_from, look_at(following, now) or late_from, new_round=False
