@@ -519,10 +519,11 @@ def test_while_one_cancel_is_being_sent_no_other_is(world: World, other: str) ->
     assert world.alipay.made("cancel") == 1
 
 
-def test_a_look_that_repeats_a_cancel_is_not_overdue_while_it_sends_it(world: World) -> None:
+def test_a_look_that_repeats_a_cancel_whose_sender_died_is_not_overdue_meanwhile(world: World) -> None:
     world.opened()
-    world.alipay.cancels = [UNKNOWN]
-    world.cancel()
+    world.alipay.cancels = [dies]
+    with pytest.raises(Death):
+        world.cancel()
     world.later(CANCEL_UNDER_WAY_S + 1)
 
     def meanwhile() -> Answer:
