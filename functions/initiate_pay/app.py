@@ -27,7 +27,8 @@ def debits() -> "Debits":
     """Imported when a payment names an agreement: the cold start of all others does not pay for the vault."""
     from autodebit.agreement.agreement_table import TABLE_NAME, AgreementTable
     from autodebit.agreement.debit import Debits
-    from autodebit.agreement.vault import Kms, Opener
+    from autodebit.agreement.kms import Kms
+    from autodebit.agreement.vault import Opener
 
     return Debits(AgreementTable(), Opener(Kms(os.environ["TOKEN_KEY"], TABLE_NAME), TABLE_NAME))
 

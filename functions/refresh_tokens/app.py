@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autodebit.agreement.agreement_table import TABLE_NAME, AgreementTable
+from autodebit.agreement.kms import Kms, SharedKey
 from autodebit.agreement.refresh import MARGIN_MS, Refresher
-from autodebit.agreement.vault import Kms, SharedKey, TokenDigests, Vault
+from autodebit.agreement.token_digest import TokenDigests
+from autodebit.agreement.vault import Vault
 from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.secret import secret_reader

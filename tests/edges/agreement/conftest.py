@@ -9,17 +9,19 @@ from typing import Any
 
 import boto3
 import pytest
-from autodebit.agreement import vault
+from autodebit.agreement import kms
 from autodebit.agreement.agreement import Agreement, Status
 from autodebit.agreement.agreement_table import TABLE_NAME, AgreementItem, AgreementTable
 from autodebit.agreement.debit import Debits
+from autodebit.agreement.kms import Kms, OwnKey, SharedKey
 from autodebit.agreement.link import Linker
 from autodebit.agreement.look import Looker
 from autodebit.agreement.receive import AuthorizationReceiver
 from autodebit.agreement.refresh import Refresher
 from autodebit.agreement.request import LinkRequest
 from autodebit.agreement.revoke import Revoker
-from autodebit.agreement.vault import Kms, OwnKey, SharedKey, TokenDigests, Vault
+from autodebit.agreement.token_digest import TokenDigests
+from autodebit.agreement.vault import Vault
 from autodebit.alipay.signature import SignedMessage
 
 from tests.kit.agreements import AGREEMENT_ID, applied, code_created, consulted, result
@@ -150,4 +152,4 @@ def kms_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def __getattr__(self, name: str) -> Any:
             raise EndpointConnectionError(endpoint_url="kms")
 
-    return lambda: monkeypatch.setattr(vault, "_client", Away)
+    return lambda: monkeypatch.setattr(kms, "client", Away)

@@ -7,9 +7,11 @@ from typing import Any
 
 import boto3
 import pytest
-from autodebit.agreement import vault as module
+from autodebit.agreement import kms as module
 from autodebit.agreement.agreement_table import TABLE_NAME
-from autodebit.agreement.vault import KEY_GRACE_S, KEY_MAX_AGE_S, Kms, OwnKey, SharedKey, TokenDigests, Vault
+from autodebit.agreement.kms import KEY_GRACE_S, KEY_MAX_AGE_S, Kms, OwnKey, SharedKey
+from autodebit.agreement.token_digest import TokenDigests
+from autodebit.agreement.vault import Vault
 from autodebit.errors import VaultUnavailable
 from botocore.exceptions import ClientError
 
@@ -47,11 +49,11 @@ class Counted:
 @pytest.fixture
 def client(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Counted:
     counted = Counted(aws("kms"))
-    monkeypatch.setattr(module, "_client", lambda: counted)
+    monkeypatch.setattr(module, "client", lambda: counted)
     return counted
 
 
-def vault_of(key: str, table: str = TABLE_NAME, clock: Callable[[], float] = time.monotonic) -> Vault:
+def vault_of(key: str, table: str = TABLE_NAME, clock: Callable[[], float] = time.time) -> Vault:
     kms = Kms(key, table, clock)
     return Vault(kms, table, OwnKey(kms, clock))
 
@@ -192,6 +194,21 @@ def test_a_key_is_kept_for_minutes_and_no_longer(keys: tuple[str, str]) -> None:
         kms.generate()
         clock.now += KEY_MAX_AGE_S
     assert len(kms._keys) == (KEY_MAX_AGE_S + KEY_GRACE_S) // KEY_MAX_AGE_S
+
+
+@pytest.mark.parametrize("later_s", [KEY_MAX_AGE_S, -1])
+def test_a_key_of_another_time_is_had_anew_after_the_clock_was_set_back_too(
+    keys: tuple[str, str], client: Counted, later_s: float
+) -> None:
+    clock = Clock()
+    vault = vault_of(keys[0], clock=clock)
+    sealed = vault.seal(ACCESS_TOKEN, "agr-1", "accessToken")
+    vault.open(sealed, "agr-1", "accessToken")
+    assert client.calls == ["generate_data_key"]
+    clock.now += later_s
+    vault.open(sealed, "agr-1", "accessToken")
+    vault.seal(ACCESS_TOKEN, "agr-1", "accessToken")
+    assert client.calls == ["generate_data_key", "decrypt", "generate_data_key"]
 
 
 def test_a_digest_is_the_tokens_own_and_needs_the_key(aws: Any, keys: tuple[str, str]) -> None:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.keep_tokens import TokenKeeper
 from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_revoke, read_tokens
 from autodebit.agreement.schedule import (
     CODE_LOOKS,
@@ -26,9 +27,9 @@ from autodebit.agreement.schedule import (
     is_dead,
     next_exchange_wait,
 )
-from autodebit.agreement.sealing import Sealer
+from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
-from autodebit.agreement.vault import TokenDigests, Vault
+from autodebit.agreement.vault import Vault
 from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
 from autodebit.alipay.reading import Undecided
 from autodebit.alipay.strict_json import canonical
@@ -54,7 +55,7 @@ class Looker:
         self._table = table
         self._gateway = gateway
         self._vault = vault
-        self._sealer = Sealer(table, vault, digests)
+        self._keeper = TokenKeeper(table, vault, digests)
         self._schedule = schedule
 
     def look(self, agreement_id: str, looks_made: int) -> tuple[Agreement, int | None]:
@@ -114,7 +115,7 @@ class Looker:
 
     def _link(self, agreement: Agreement, tokens: Tokens) -> Agreement:
         """Keep the tokens, sealed; a notification may have linked it meanwhile, without the token that refreshes."""
-        sealed = self._sealer.seal(agreement.agreement_id, tokens)
+        sealed = self._keeper.seal(agreement.agreement_id, tokens)
         written = self._table.link(agreement, Word.EXCHANGE, datetime.now(UTC), sealed, tokens.user_login_id)
         if written.won or written.row.status is not Status.LINKED:
             return written.row

@@ -16,13 +16,14 @@ from datetime import datetime
 from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.keep_tokens import TokenKeeper
 from autodebit.agreement.notification import Authorization, Kind, parse_authorization
 from autodebit.agreement.outcome import Tokens
 from autodebit.agreement.request import agreement_id_in
 from autodebit.agreement.schedule import exchange_overdue_at
-from autodebit.agreement.sealing import Sealer
+from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
-from autodebit.agreement.vault import TokenDigests, Vault
+from autodebit.agreement.vault import Vault
 from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.signature import SignedMessage
 from autodebit.errors import AgreementNotFound, PollingFault, UnknownAgreement
@@ -45,7 +46,7 @@ class AuthorizationReceiver:
         self._credentials = credentials
         self._vault = vault
         self._digests = digests
-        self._sealer = Sealer(table, vault, digests)
+        self._keeper = TokenKeeper(table, vault, digests)
         self._polling = polling
 
     def receive(self, message: SignedMessage, signature_header: str, now: datetime) -> Agreement:
@@ -97,7 +98,7 @@ class AuthorizationReceiver:
 
     def _link(self, agreement: Agreement, authorization: Authorization, now: datetime) -> Agreement:
         """Link by the token itself. It brings neither expiry nor refresh token."""
-        sealed = self._sealer.seal(agreement.agreement_id, Tokens(authorization.secret))
+        sealed = self._keeper.seal(agreement.agreement_id, Tokens(authorization.secret))
         return self._table.link(agreement, Word.NOTIFY, now, sealed, authorization.user_login_id).row
 
     def _unlink(self, agreement: Agreement, now: datetime) -> Agreement:

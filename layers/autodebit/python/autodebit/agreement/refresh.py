@@ -16,12 +16,13 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.keep_tokens import TokenKeeper
 from autodebit.agreement.look import account_fields
 from autodebit.agreement.outcome import Refused, Tokens, read_tokens
 from autodebit.agreement.schedule import EXPIRING, REFRESH_AGAIN, Due, due, is_dead, refresh_at
-from autodebit.agreement.sealing import Sealer
+from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
-from autodebit.agreement.vault import TokenDigests, Vault
+from autodebit.agreement.vault import Vault
 from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
 from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError, TableFault
@@ -42,7 +43,7 @@ class Refresher:
         self._table = table
         self._gateway = gateway
         self._vault = vault
-        self._sealer = Sealer(table, vault, digests)
+        self._keeper = TokenKeeper(table, vault, digests)
 
     def run(self, now: datetime, more: Callable[[], bool]) -> dict[Due, int]:
         """How many agreements were seen to, by what was done; it stops when `more` says so. Raises TableFault."""
@@ -105,7 +106,7 @@ class Refresher:
 
     def _keep(self, agreement: Agreement, tokens: Tokens) -> None:
         """Put the new tokens in place of the old, also if the agreement is being revoked: then these are revoked."""
-        sealed = self._sealer.seal(agreement.agreement_id, tokens)
+        sealed = self._keeper.seal(agreement.agreement_id, tokens)
         if tokens.refresh_token is None:  # the old one goes on being used
             sealed = replace(sealed, refresh_token=agreement.refresh_token)
         expires_at = tokens.expires_at or agreement.token_expires_at

@@ -4,10 +4,11 @@ from autodebit.agreement.agreement import SealedTokens
 from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.outcome import Tokens
 from autodebit.agreement.schedule import first_due_at
-from autodebit.agreement.vault import TokenDigests, Vault
+from autodebit.agreement.token_digest import TokenDigests
+from autodebit.agreement.vault import Vault
 
 
-class Sealer:
+class TokenKeeper:
     """Seals what links an agreement."""
 
     def __init__(self, table: AgreementTable, vault: Vault, digests: TokenDigests) -> None:
