@@ -9,7 +9,7 @@ from tests.kit import ROOT
 from tests.kit.template import MODULES, imports, parsed
 
 EDGE = ("errors", "instants", "api", "telemetry", "events")
-LOOKS = ("polling", "polling_machine", "repeat", "settle")
+LOOKS = ("polling", "polling_machine", "repeat", "contradiction", "settle")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # The edge
@@ -26,12 +26,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "polling": (),
     "polling_machine": ("errors", "polling"),
     "repeat": ("errors", "telemetry", "alipay"),
-    "settle": ("errors", "telemetry", "alipay", "rows"),
+    "contradiction": ("errors", "telemetry", "rows"),
+    "settle": ("errors", "telemetry", "alipay", "rows", "contradiction"),
     "sweep": (*EDGE, *LOOKS, "rows", "payment.order_table", "agreement.agreement_table", "refund.refund_table"),
     # The capabilities
     "payment": (*EDGE, *LOOKS, "alipay", "rows", "payment", "agreement.agreement", "agreement.debit"),
     "agreement": (*EDGE, *LOOKS, "alipay", "rows", "agreement"),
-    "agreement.vault": ("errors", "aws", "alipay"),
+    "agreement.kms": ("errors", "aws"),
+    "agreement.vault": ("errors", "alipay", "agreement.kms"),
+    "agreement.token_digest": ("errors", "agreement.kms"),
     "refund": (
         *EDGE,
         *LOOKS,
@@ -61,11 +64,24 @@ OF_THE_WORLD = {
 """AWS, HTTP, the environment, the clock and chance."""
 
 NOT_PURE = {
-    *("aws", "telemetry", "api", "webhook", "repeat", "settle", "sweep", "polling_machine", "event_bus", "publish"),
+    *(
+        "aws",
+        "telemetry",
+        "api",
+        "webhook",
+        "repeat",
+        "contradiction",
+        "settle",
+        "sweep",
+        "polling_machine",
+        "event_bus",
+        "publish",
+    ),
     *("rows.days", "rows.attention", "rows.guard", "rows.settling", "rows.table"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
     *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
-    *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.sealing", "agreement.vault"),
+    *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.keep_tokens", "agreement.kms"),
+    *("agreement.token_digest", "agreement.vault"),
     *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.crossing", "payment.initiate"),
     *("payment.inquire", "payment.order_table", "payment.receive"),
     *("rows.told", "rows.transaction", "rows.watch"),
@@ -124,6 +140,21 @@ def test_a_pure_module_knows_no_aws_http_environment_or_clock(module: str) -> No
 
 
 CLOCKS = {"now", "utcnow", "today"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_age_is_told_by_a_clock_that_stands_still_while_lambda_freezes(module: str) -> None:
+    """time.monotonic is asked for deadlines inside of one call; who keeps ages is handed time.time.
+
+    docs/decisions/wall-clock.md
+    """
+    asked = [node.func for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    handed = [
+        node.lineno
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Attribute) and node.attr == "monotonic" and node not in asked
+    ]
+    assert handed == []
 
 
 def test_every_module_that_may_touch_the_world_is_there() -> None:

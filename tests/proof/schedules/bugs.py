@@ -444,7 +444,7 @@ BUGS = [
         NOTIFIED,
         (answers("payment.order:Order.disputes", False),),
     ),
-    Bug("a contradiction calls nobody", NOTIFIED, (Replaced("settle:_contradicted", _calls_nobody),)),
+    Bug("a contradiction calls nobody", NOTIFIED, (Replaced("settle:contradicted", _calls_nobody),)),
     Bug("an open payment is answered as if it were final", ALONE, (Replaced("payment.answers:taken", _open_as_final),)),
     # Closing.
     Bug(

@@ -1,25 +1,20 @@
 """Settle a row by what a witness says: the one road into a final state, whoever the witness is."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from autodebit import telemetry
 from autodebit.alipay.reading import Contradiction, Final, Reading
+from autodebit.contradiction import Contradicted, ContradictedTable, contradicted
 from autodebit.rows.guard import Written
-from autodebit.telemetry import logger
 
 
-class Settleable(Protocol):
+class Settleable(Contradicted, Protocol):
     """A row that leaves INIT once, for what one witness reports."""
-
-    kind: ClassVar[str]
 
     @property
     def is_init(self) -> bool: ...
-    @property
-    def status(self) -> StrEnum: ...
     @property
     def settled_by(self) -> StrEnum | None: ...
     @property
@@ -28,18 +23,13 @@ class Settleable(Protocol):
     def attempted_at(self) -> datetime: ...
     @property
     def result_code(self) -> str | None: ...
-    @property
-    def acknowledged(self) -> Sequence[Any]: ...
-    @property
-    def log_keys(self) -> Mapping[str, Any]: ...
     def disputes(self, final: Final[Any]) -> bool: ...
 
 
-class SettlingTable[Row: Settleable, Witness: StrEnum](Protocol):
+class SettlingTable[Row: Settleable, Witness: StrEnum](ContradictedTable[Row], Protocol):
     """A table whose rows are settled by conditional writes."""
 
     def settle(self, row: Row, final: Final[Any], witness: Witness, at: datetime, /) -> Written[Row]: ...
-    def note_contradiction(self, row: Row, said: str, at: datetime, /) -> Written[Row]: ...
 
 
 def settle[Row: Settleable, Witness: StrEnum](
@@ -51,7 +41,7 @@ def settle[Row: Settleable, Witness: StrEnum](
     Raises TableFault, and then nothing may be concluded or acknowledged.
     """
     if isinstance(reading, Contradiction):
-        _contradicted(table, row, reading.said, at)
+        contradicted(table, row, reading.said, at)
         return row
     if not isinstance(reading, Final):
         return row
@@ -62,7 +52,7 @@ def settle[Row: Settleable, Witness: StrEnum](
             return written.row
         row = written.row
     if row.disputes(reading):
-        _contradicted(table, row, said_by(witness, reading), at)
+        contradicted(table, row, said_by(witness, reading), at)
     return row
 
 
@@ -81,17 +71,3 @@ def _settled(row: Settleable) -> None:
         seconds=(row.settled_at - row.attempted_at).total_seconds(),
         keys={**row.log_keys, "resultCode": row.result_code},
     )
-
-
-def _contradicted[Row: Settleable](table: SettlingTable[Row, Any], row: Row, said: str, at: datetime) -> None:
-    """Keep it with the row and call a person: money may have moved otherwise than the row says.
-
-    What is told again calls again, since whoever stored it first may have died before the call; until somebody has
-    acknowledged it.
-    """
-    written = table.note_contradiction(row, said, at)
-    if written.won or not written.row.acknowledged:
-        telemetry.count("Contradiction")
-        logger.error(
-            f"authentic message contradicts the {row.kind}", **row.log_keys, status=row.status.value, said=said
-        )

@@ -29,7 +29,9 @@ def signed_message(event: Event, route: str) -> tuple[SignedMessage, str]:
 
 
 def acknowledges(handler: Callable[[Event, Any], None]) -> Callable[[Event, Any], Answer]:
-    """Acknowledge when `handler` returns; what it raises becomes a refusal in the same shape, or a 5xx."""
+    """Acknowledge once `handler` has returned, and it returns once the effect is durable: what Alipay has an S for, it
+    does not deliver again. What it raises becomes a refusal in the same shape, or a 5xx.
+    """
 
     @functools.wraps(handler)
     def wrapped(event: Event, context: Any) -> Answer:

@@ -29,6 +29,14 @@ class Final[Status: StrEnum]:
     transaction_id: str | None = None
     transaction_time: str | None = None
 
+    def disputes(self, moved: bool, transaction_id: str | None) -> bool:
+        """Whether it contradicts a result that is there already: money moved by one account, not by the other, or moved
+        twice. Those after which nothing was moved agree.
+        """
+        says_moved = self.status == "SUCCESS"
+        both_known = transaction_id is not None and self.transaction_id is not None
+        return moved != says_moved or (moved and both_known and transaction_id != self.transaction_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Undecided:

@@ -174,14 +174,10 @@ class Order:
         return cancelling and self.status in (Status.INIT, Status.CANCELLED) and final.status is Status.SUCCESS
 
     def disputes(self, final: Final[Status]) -> bool:
-        """Whether a final result contradicts the one the order already has: money moved by one account, not by the
-        other, or moved as two payments. FAIL and CANCELLED agree: nothing was kept.
-        """
+        """Whether a final result contradicts the one the order already has. FAIL and CANCELLED agree."""
         if self.is_init or self.is_crossed_by(final):
             return False
-        paid, says_paid = self.status is Status.SUCCESS, final.status is Status.SUCCESS
-        both_known = self.payment_id is not None and final.transaction_id is not None
-        return paid != says_paid or (paid and both_known and self.payment_id != final.transaction_id)
+        return final.disputes(self.status is Status.SUCCESS, self.payment_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

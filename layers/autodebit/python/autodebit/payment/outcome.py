@@ -7,6 +7,7 @@ whether it may change the order is decided after (`payment.order_table`, by the 
 from dataclasses import dataclass
 from typing import Any
 
+from autodebit.alipay.mismatch import mismatch, unnamed
 from autodebit.alipay.reading import TRAFFIC, Contradiction, Final, Reading, Undecided, final, result_of
 from autodebit.alipay.strict_json import text_at
 from autodebit.payment.order import Order, Status
@@ -41,7 +42,7 @@ def read_pay(order: Order, answer: dict[str, Any], *, first_call: bool) -> Readi
     https://docs.antom.com/ac/ams/payment_agreement
     """
     status, code = result_of(answer)
-    if against := _contradicts(order, answer):
+    if against := _mismatch(order, answer):
         return Contradiction(f"pay {status}/{code}: {against}")
     if status == "S":
         return _paid(order, answer, "pay", code, text_at(answer, "result", "resultMessage"))
@@ -56,7 +57,7 @@ def read_inquiry(order: Order, answer: dict[str, Any]) -> Reading[Status]:
     https://docs.antom.com/ac/ams/paymentri_online
     """
     call, code = result_of(answer)
-    if against := _contradicts(order, answer):
+    if against := _mismatch(order, answer):
         return Contradiction(f"inquiry {call}/{code}: {against}")
     if (call, code) == ("F", "ORDER_NOT_EXIST"):
         return Absent(f"inquiry {call}/{code}")
@@ -81,7 +82,7 @@ def read_cancel(order: Order, answer: dict[str, Any]) -> Reading[Status] | Refus
     https://docs.antom.com/ac/ams/paymentc_online
     """
     status, code = result_of(answer)
-    if against := _contradicts(order, answer):
+    if against := _mismatch(order, answer):
         return Contradiction(f"cancel {status}/{code}: {against}")
     if status == "S":
         # Its code and message speak of the call.
@@ -97,7 +98,7 @@ def read_notification(order: Order, notification: dict[str, Any]) -> Reading[Sta
     https://docs.antom.com/ac/ams/paymentrn_online
     """
     status, code = result_of(notification)
-    if against := _contradicts(order, notification):
+    if against := _mismatch(order, notification):
         return Contradiction(f"notify {status}/{code}: {against}")
     if notification["notifyType"] == "PAYMENT_RESULT":
         message = text_at(notification, "result", "resultMessage")
@@ -108,19 +109,14 @@ def read_notification(order: Order, notification: dict[str, Any]) -> Reading[Sta
     return Undecided(f"notify {notification['notifyType']} {status}/{code}")
 
 
-def _contradicts(order: Order, message: dict[str, Any]) -> str | None:
-    """What the message says of id, amount or currency that is not the order's; None if it contradicts nothing."""
-    if "paymentRequestId" in message and message["paymentRequestId"] != order.payment_request_id:
-        return "another paymentRequestId"
-    if "paymentAmount" in message:
-        return order.amount.difference(message, "paymentAmount")
-    return None
+def _mismatch(order: Order, message: dict[str, Any]) -> str | None:
+    return mismatch(message, "paymentRequestId", order.payment_request_id, "paymentAmount", order.amount)
 
 
 def _paid(order: Order, message: dict[str, Any], witness: str, code: str | None, text: str | None) -> Reading[Status]:
     """A success counts only if it names id, amount and currency; that they are the order's was checked before."""
-    if "paymentRequestId" not in message or "paymentAmount" not in message:
-        return Contradiction(f"{witness} success without paymentRequestId and paymentAmount")
+    if missing := unnamed(message, "paymentRequestId", "paymentAmount"):
+        return Contradiction(f"{witness} {missing}")
     return _final(Status.SUCCESS, order, message, code, text)
 
 

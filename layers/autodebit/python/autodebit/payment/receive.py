@@ -42,5 +42,5 @@ class Receiver:
         reading = read_notification(order, notification)
         order = settle_unless_crossed(self._table, order, reading, Witness.NOTIFY, now)
         if isinstance(reading, Contradiction):
-            raise AmountMismatch("amount or currency are not the order's")
+            raise AmountMismatch(f"not the order's: {reading.said}")
         return order

@@ -5,6 +5,7 @@ https://docs.antom.com/ac/ams/refund_online · https://docs.antom.com/ac/ams/ir_
 
 from typing import Any
 
+from autodebit.alipay.mismatch import mismatch, unnamed
 from autodebit.alipay.reading import TRAFFIC, Contradiction, Final, Reading, Undecided, final, result_of
 from autodebit.alipay.strict_json import text_at
 from autodebit.refund.refund import Refund, Status
@@ -19,7 +20,7 @@ ALREADY_GIVEN_BACK = frozenset({"REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID", 
 def read_refund(refund: Refund, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
     """What the answer of `refund` says. `first_call`: no earlier call for this refund is unaccounted for."""
     status, code = result_of(answer)
-    if against := _contradicts(refund, answer):
+    if against := _mismatch(refund, answer):
         return Contradiction(f"refund {status}/{code}: {against}")
     if status == "S":
         return _given_back(refund, answer, "refund", code, text_at(answer, "result", "resultMessage"))
@@ -31,7 +32,7 @@ def read_refund(refund: Refund, answer: dict[str, Any], *, first_call: bool) -> 
 def read_inquiry(refund: Refund, answer: dict[str, Any]) -> Reading[Status]:
     """What the answer of inquiryRefund says. Its `result` speaks of the call; `refundStatus` of the refund."""
     call, code = result_of(answer)
-    if against := _contradicts(refund, answer):
+    if against := _mismatch(refund, answer):
         return Contradiction(f"inquiry {call}/{code}: {against}")
     if call != "S":
         return Undecided(f"inquiry {call}/{code}")
@@ -51,7 +52,7 @@ def read_notification(refund: Refund, notification: dict[str, Any]) -> Reading[S
     """
     status, code = result_of(notification)
     refund_status = text_at(notification, "refundStatus")
-    if against := _contradicts(refund, notification):
+    if against := _mismatch(refund, notification):
         return Contradiction(f"notify {status}/{code}: {against}")
     message = text_at(notification, "result", "resultMessage")
     if (status, refund_status) == ("S", "SUCCESS"):
@@ -61,21 +62,16 @@ def read_notification(refund: Refund, notification: dict[str, Any]) -> Reading[S
     return Undecided(f"notify {status}/{code} {(refund_status or 'without refundStatus')[:64]}")
 
 
-def _contradicts(refund: Refund, message: dict[str, Any]) -> str | None:
-    """What the message says of id, amount or currency that is not the refund's; None if it contradicts nothing."""
-    if "refundRequestId" in message and message["refundRequestId"] != refund.refund_request_id:
-        return "another refundRequestId"
-    if "refundAmount" in message:
-        return refund.amount.difference(message, "refundAmount")
-    return None
+def _mismatch(refund: Refund, message: dict[str, Any]) -> str | None:
+    return mismatch(message, "refundRequestId", refund.refund_request_id, "refundAmount", refund.amount)
 
 
 def _given_back(
     refund: Refund, message: dict[str, Any], witness: str, code: str | None, text: str | None
 ) -> Reading[Status]:
     """A success counts only if it names id, amount and currency; that they are the refund's was checked before."""
-    if "refundRequestId" not in message or "refundAmount" not in message:
-        return Contradiction(f"{witness} success without refundRequestId and refundAmount")
+    if missing := unnamed(message, "refundRequestId", "refundAmount"):
+        return Contradiction(f"{witness} {missing}")
     return _final(Status.SUCCESS, message, code, text)
 
 

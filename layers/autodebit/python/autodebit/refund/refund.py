@@ -115,12 +115,8 @@ class Refund:
         }
 
     def disputes(self, final: Final[Status]) -> bool:
-        """Whether a final result contradicts the one the refund already has: money came back by one account only, or
-        came back twice.
-        """
-        done, says_done = self.status is Status.SUCCESS, final.status is Status.SUCCESS
-        both_known = self.refund_id is not None and final.transaction_id is not None
-        return done != says_done or (done and both_known and self.refund_id != final.transaction_id)
+        """Whether a final result contradicts the one the refund already has."""
+        return final.disputes(self.status is Status.SUCCESS, self.refund_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
