@@ -20,7 +20,7 @@ from autodebit.errors import (
     PollingFault,
     TableFault,
 )
-from autodebit.payment.cancel import Canceller
+from autodebit.payment.cancel import NOTES_MAX, Canceller
 from autodebit.payment.cancel_call import CancelCall
 from autodebit.payment.closing import CANCEL_UNDER_WAY_S
 from autodebit.payment.crossing import settle_unless_crossed
@@ -193,7 +193,7 @@ def test_what_a_request_is_about_to_send_is_cancelled_with_a_call(world: World) 
     real = TABLE.settle
 
     def taken_over_meanwhile(*arguments: Any) -> Any:
-        TABLE.take_over_never_sent(unsent, "again", datetime.now(UTC), unsent.payment_expiry_time, "2" * 64)
+        TABLE.take_over_never_sent(unsent, "again", datetime.now(UTC), unsent.payment_expiry_time, "2" * 64, "d")
         return real(*arguments)
 
     world.table = Mock(wraps=TABLE)
@@ -201,6 +201,45 @@ def test_what_a_request_is_about_to_send_is_cancelled_with_a_call(world: World) 
     world.alipay.cancels = [NOBODY]
     after = world.cancel()
     assert (after.status, after.attempt, after.never_sent) == (Status.INIT, "again", False)
+    assert world.alipay.made("cancel") == 1
+
+
+def test_what_turns_out_never_to_have_left_is_cancelled_without_a_call(world: World) -> None:
+    """The request finds that nothing left, between this cancel's read and its note."""
+    sent = world.opened()
+    real = TABLE.note_cancel
+
+    def unsent_meanwhile(*arguments: Any, **named: Any) -> Any:
+        TABLE.note_never_sent(sent)
+        return real(*arguments, **named)
+
+    world.table = Mock(wraps=TABLE)
+    world.table.note_cancel.side_effect = unsent_meanwhile
+    assert world.cancel().status is Status.CANCELLED
+    assert world.alipay.calls == []
+
+
+def test_a_cancel_is_noted_though_a_new_round_began_meanwhile_and_is_not_noted_if_one_always_does(
+    world: World,
+) -> None:
+    world.opened()
+    real, rounds = TABLE.note_cancel, [1]
+
+    def round_meanwhile(order: Order, *arguments: Any, **named: Any) -> Any:
+        if rounds[0]:
+            rounds[0] -= 1
+            TABLE.start_next_round(order, datetime.now(UTC))
+        return real(order, *arguments, **named)
+
+    world.table = Mock(wraps=TABLE)
+    world.table.note_cancel.side_effect = round_meanwhile
+    world.alipay.cancels = [UNKNOWN]
+    assert world.cancel().cancel_requested_at is not None
+    assert world.alipay.made("cancel") == 1
+
+    rounds[0] = NOTES_MAX
+    with pytest.raises(CancelNotNoted):
+        world.cancel()
     assert world.alipay.made("cancel") == 1
 
 
@@ -642,7 +681,7 @@ def test_what_was_heard_of_nothing_is_forgotten_when_the_payment_is_sent_at_last
     assert (world.row.absences, world.row.cancel_code) == (1, "ORDER_NOT_EXIST")
     unsent = TABLE.note_never_sent(world.row).row
     expiry = (datetime.now(UTC) + timedelta(seconds=55)).isoformat()
-    sent = TABLE.take_over_never_sent(unsent, "again", datetime.now(UTC), expiry, "2" * 64).row
+    sent = TABLE.take_over_never_sent(unsent, "again", datetime.now(UTC), expiry, "2" * 64, "d").row
     assert (sent.absences, sent.absent_at, sent.cancel_code, sent.cancel_refused_at) == (0, None, None, None)
 
 
@@ -783,6 +822,36 @@ def test_a_payment_that_turns_up_is_not_failed(world: World) -> None:
     world._move("absentAt", 15)
     assert world.look()["status"] == "CANCELLED"
     assert world.alipay.made("cancel") == 2
+
+
+def test_an_absence_that_no_other_follows_is_inquired_on_the_schedule_and_a_person_is_called_once(
+    world: World,
+) -> None:
+    world.opened(close_in_s=-1)
+    world.alipay.cancels = [NOBODY]
+    world.alipay.inquiries = [NOBODY, refused("SYSTEM_ERROR")]
+    assert "waitUntil" in world.look(inquiry=1)
+    world._move("absentAt", 15)
+    assert "waitUntil" in world.look(inquiry=1), "it may have been an answer by chance"
+    assert world.row.unresolved_at is None
+    world._move("absentAt", 15)
+    assert world.look(inquiry=1)["waitSeconds"] == 600
+    assert world.row.unresolved_at is not None
+    assert "waitSeconds" not in world.look(inquiry=2)
+
+
+def test_with_close_after_0_a_cancel_without_an_answer_calls_a_person_at_the_end_of_the_schedule(
+    world: World,
+) -> None:
+    world.opened(close_in_s=-100_000)
+    world.alipay.cancels = [UNKNOWN]
+    world.cancel(0)
+    world.later()
+    assert world.look(0, inquiry=1)["waitSeconds"] == 6
+    assert world.row.unresolved_at is None
+    world.later()
+    assert world.look(0, inquiry=2)["waitSeconds"] == 6
+    assert world.row.unresolved_at is not None
 
 
 def test_with_close_after_0_nothing_is_concluded_from_absence(world: World) -> None:

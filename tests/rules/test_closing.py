@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from autodebit.alipay.reading import Contradiction, Final, Undecided
 from autodebit.payment.closing import (
+    ABSENCE_LOST_S,
     ABSENT_EVERY_S,
     CANCEL_EVERY_S,
     CANCEL_UNDER_WAY_S,
@@ -203,28 +204,49 @@ SENT = CancelSent(1, refused_anew=False)
 REFUSED_NOW = CancelSent(1, refused_anew=True)
 
 
+def unresolved(*of: Any, scheduled: bool = True) -> bool:
+    return is_unresolved(*of, scheduled=scheduled)
+
+
 def test_a_person_is_called_after_a_minute_of_cancels_without_an_answer_and_not_before_the_close_time() -> None:
     noted = order(cancel_requested_at=NOW)
-    assert not is_unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX - 1, SENT)
-    assert is_unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX, SENT)
-    assert not is_unresolved(noted, CLOSE_AT - seconds(1), CLOSE_AT, CANCELS_MAX, SENT)
-    assert not is_unresolved(noted, AFTER, None, CANCELS_MAX, SENT)
+    assert not unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX - 1, SENT)
+    assert unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX, SENT)
+    assert not unresolved(noted, CLOSE_AT - seconds(1), CLOSE_AT, CANCELS_MAX, SENT)
+    assert not unresolved(noted, AFTER, None, CANCELS_MAX, SENT)
     assert CANCELS_MAX * CANCEL_EVERY_S == 60
+
+
+def test_an_order_that_is_never_closed_by_itself_has_until_the_end_of_its_schedule() -> None:
+    noted = order(cancel_requested_at=NOW)
+    assert not unresolved(noted, AFTER, None, CANCELS_MAX, SENT)
+    assert unresolved(noted, AFTER, None, 1, SENT, scheduled=False)
+    assert not unresolved(order(), AFTER, None, 0, None, scheduled=False), "told as spent"
+
+
+def test_a_person_is_called_when_the_cancel_found_no_payment_and_inquiries_say_something_else() -> None:
+    absent = order(cancel_code="ORDER_NOT_EXIST", absences=1, absent_at=AFTER, **REFUSED)
+    lost = AFTER + seconds(ABSENCE_LOST_S)
+    assert not unresolved(absent, lost - seconds(1), CLOSE_AT, 0, None)
+    assert unresolved(absent, lost, CLOSE_AT, 0, None)
+    known = replace(absent, absences=0, absent_at=None)
+    assert not unresolved(known, AFTER, CLOSE_AT, 0, REFUSED_NOW)
+    assert unresolved(known, AFTER, CLOSE_AT, 0, SENT)
 
 
 @pytest.mark.parametrize("code", ["PAYMENT_METHOD_NOT_SUPPORTED", "MERCHANT_BALANCE_NOT_ENOUGH"])
 def test_a_person_is_called_when_closing_was_refused_and_the_next_inquiry_brought_no_result(code: str) -> None:
     refused = order(cancel_code=code, **REFUSED)
-    assert not is_unresolved(refused, AFTER, CLOSE_AT, 0, REFUSED_NOW)
-    assert is_unresolved(refused, AFTER, CLOSE_AT, 0, None)
-    assert is_unresolved(refused, AFTER, CLOSE_AT, 0, SENT)
+    assert not unresolved(refused, AFTER, CLOSE_AT, 0, REFUSED_NOW)
+    assert unresolved(refused, AFTER, CLOSE_AT, 0, None)
+    assert unresolved(refused, AFTER, CLOSE_AT, 0, SENT)
 
 
 def test_nobody_is_called_for_a_payment_that_alipay_does_not_have_or_a_refusal_before_the_close_time() -> None:
-    assert not is_unresolved(replace(PLACED, absences=1), AFTER, CLOSE_AT, 0, None)
+    assert not unresolved(replace(PLACED, absences=1, absent_at=AFTER), AFTER, CLOSE_AT, 0, None)
     early = order(cancel_code="PROCESS_FAIL", cancel_refused_at=CLOSE_AT - seconds(1))
-    assert not is_unresolved(early, AFTER, CLOSE_AT, 0, None)
-    assert not is_unresolved(order(), AFTER, CLOSE_AT, 0, None)
+    assert not unresolved(early, AFTER, CLOSE_AT, 0, None)
+    assert not unresolved(order(), AFTER, CLOSE_AT, 0, None)
 
 
 # --- The next look -----------------------------------------------------------------------------------------------
@@ -296,6 +318,15 @@ def test_while_alipay_has_no_such_payment_it_is_asked_again_as_soon_as_that_coun
     absent = order(cancel_code="ORDER_NOT_EXIST", absences=1, absent_at=AFTER - seconds(5), **REFUSED)
     assert following(absent, 2, at=AFTER, sent=REFUSED_NOW) == NextLook(at=AFTER + seconds(10), additional=True)
     assert following(absent, 3, at=AFTER) == NextLook(at=AFTER + seconds(10), additional=True)
+
+
+def test_inquiries_that_say_something_else_are_not_repeated_every_three_seconds_for_ever() -> None:
+    absent = order(cancel_code="ORDER_NOT_EXIST", absences=1, absent_at=AFTER, **REFUSED)
+    late = AFTER + seconds(ABSENT_EVERY_S + 2)
+    assert following(absent, 2, at=late) == NextLook(at=late + seconds(3), additional=True)
+    lost = AFTER + seconds(ABSENCE_LOST_S)
+    assert following(absent, 2, at=lost) == NextLook(600)
+    assert following(absent, 3, at=lost) == NextLook()
 
 
 def test_a_refusal_counts_as_the_first_if_there_was_none_since_the_close_time() -> None:

@@ -269,12 +269,12 @@ def _superseded_goes_on(look: Any, named: Named) -> Any:
     return lambda inquirer, state: look(inquirer, state | {"round": 99})
 
 
-def _sent_before_noted(ask: Any, named: Named) -> Any:
-    def send_and_ask(canceller: Any, order: Any) -> Any:
+def _sent_before_noted(note: Any, named: Named) -> Any:
+    def send_and_note(canceller: Any, order: Any, attempt: str, now: Any) -> Any:
         canceller._call.send(order, float("inf"))
-        return ask(canceller, order)
+        return note(canceller, order, attempt, now)
 
-    return send_and_ask
+    return send_and_note
 
 
 def _closed_at_once(close_time: Any, named: Named) -> Any:
@@ -462,7 +462,7 @@ BUGS = [
         CANCEL_NOTIFIED,
         replaced(f"{TABLE}.note_crossed", _forgotten),
     ),
-    Bug("a cancel is sent before it is noted", CANCEL, replaced("payment.cancel:Canceller._ask", _sent_before_noted)),
+    Bug("a cancel is sent before it is noted", CANCEL, replaced("payment.cancel:Canceller._note", _sent_before_noted)),
     Bug("a cancel that is noted is not sent again", CANCEL, (answers("payment.closing:cancel_due", False),)),
     Bug(
         "a cancel that was refused has cancelled",

@@ -21,13 +21,16 @@ from autodebit.alipay.gateway import TIMEOUT_S
 from autodebit.alipay.reading import Final
 from autodebit.errors import CancelNotNoted, OrderDecided, PollingFault, TableFault
 from autodebit.payment.cancel_call import CancelCall
-from autodebit.payment.closing import CANCEL_EVERY_S
+from autodebit.payment.closing import CANCEL_EVERY_S, is_under_way
 from autodebit.payment.crossing import settle_unless_crossed
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import sending_overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger
+
+NOTES_MAX = 3
+"""So often a row is read anew that changed before the cancel could be noted."""
 
 
 class Canceller:
@@ -48,13 +51,25 @@ class Canceller:
         except TableFault as error:
             telemetry.fault(error)
             raise CancelNotNoted(payment_request_id) from error
-        if order.is_init and order.never_sent:
-            order = self._cancel_unsent(order)
-        if order.is_init:
-            order = self._ask(order)
+        order = self._ended_or_asked(order)
         if order.status in (Status.SUCCESS, Status.FAIL):
             raise OrderDecided(order.status)
         return order
+
+    def _ended_or_asked(self, order: Order) -> Order:
+        """The order once it has its result, or a cancel was noted: by this attempt, or by another meanwhile."""
+        for _ in range(NOTES_MAX):
+            if order.is_init and order.never_sent:
+                order = self._cancel_unsent(order)
+            if not order.is_init:
+                return order
+            attempt, now, began_s = uuid4().hex, datetime.now(UTC), time.monotonic()
+            before, order = order, self._note(order, attempt, now)
+            if order.is_init and order.cancel_attempt == attempt:
+                return self._send(order, began_s)
+            if order.cancel_attempt != before.cancel_attempt or is_under_way(order, now):
+                return order
+        raise CancelNotNoted(order.payment_request_id)
 
     def _cancel_unsent(self, order: Order) -> Order:
         """Nothing ever left, so there is nothing to ask for; a POST that begins to send it now is first, or second."""
@@ -63,10 +78,9 @@ class Canceller:
             order, lambda: settle_unless_crossed(self._table, order, final, Witness.CANCEL, datetime.now(UTC))
         )
 
-    def _ask(self, order: Order) -> Order:
-        attempt, now = uuid4().hex, datetime.now(UTC)
-        deadline = time.monotonic() + TIMEOUT_S
-        noted = self._written(
+    def _note(self, order: Order, attempt: str, now: datetime) -> Order:
+        """The order with this attempt's note; or as it was stored meanwhile, which has to be looked at first."""
+        return self._written(
             order,
             lambda: (
                 self._table.note_cancel(
@@ -79,16 +93,16 @@ class Canceller:
                 ).row
             ),
         )
-        if not noted.is_init or noted.cancel_attempt != attempt:
-            return noted  # it has its result, or another attempt is under way
+
+    def _send(self, noted: Order, began_s: float) -> Order:
         try:
-            order = self._call.send(noted, deadline)
+            order = self._call.send(noted, began_s + TIMEOUT_S)
         except TableFault as error:
             # What Alipay said is lost here, not there: the next look asks again.
             telemetry.fault(error)
             order = noted
         if order.is_init:
-            self._poll(order)
+            self._poll(order, max(1, CANCEL_EVERY_S - int(time.monotonic() - began_s)))
         return order
 
     def _written(self, order: Order, write: Callable[[], Order]) -> Order:
@@ -102,9 +116,9 @@ class Canceller:
                 raise CancelNotNoted(order.payment_request_id) from error
             return stored
 
-    def _poll(self, order: Order) -> None:
+    def _poll(self, order: Order, wait_s: int) -> None:
         """Start the round that goes on with the cancel; if that fails the sweep does it."""
         try:
-            self._polling.start(order.payment_request_id, order.polling_round, CANCEL_EVERY_S)
+            self._polling.start(order.payment_request_id, order.polling_round, wait_s)
         except PollingFault as error:
             logger.warning("polling not started", reason=str(error))

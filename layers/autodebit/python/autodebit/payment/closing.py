@@ -33,6 +33,9 @@ https://docs.antom.com/ac/ams/paymentri_online
 
 ABSENT_EVERY_S = 15
 
+ABSENCE_LOST_S = 30
+"""An absence that no other has followed for so long: inquiries say something else, and the schedule goes on."""
+
 LOOK_EVERY_MIN_S = 3
 """Between two inquiries of one payment."""
 
@@ -67,6 +70,12 @@ def cancel_due(order: Order, now: datetime, close_at: datetime | None) -> bool:
     return order.cancel_code == ORDER_NOT_EXIST and order.absences == 0
 
 
+def is_under_way(order: Order, now: datetime) -> bool:
+    """Whether an attempt to cancel may still be waiting for Alipay's answer."""
+    began = order.cancel_attempted_at
+    return began is not None and now - began < timedelta(seconds=CANCEL_UNDER_WAY_S)
+
+
 def never_placed(order: Order, close_at: datetime | None) -> bool:
     """Whether it is proved that the payment never reached Alipay, and never will."""
     return _absent_at_close(order, close_at) and order.absences >= ABSENCES_MIN
@@ -87,17 +96,20 @@ def cancel_sent(before: Order, after: Order, close_at: datetime | None, took_s: 
 
 
 def is_unresolved(
-    order: Order, now: datetime, close_at: datetime | None, cancels: int, sent: CancelSent | None
+    order: Order, now: datetime, close_at: datetime | None, cancels: int, sent: CancelSent | None, *, scheduled: bool
 ) -> bool:
     """Whether closing has failed so far: it was refused, or `cancels` calls in a row brought no answer.
 
-    After the first refusal the next look comes first: an inquiry may say why.
+    After the first refusal the next look comes first: an inquiry may say why. One for ORDER_NOT_EXIST has not failed
+    while inquiries go on to find nothing. An order that is never closed by itself has until the end of its schedule.
     """
-    if close_at is None or now < close_at:
+    if close_at is None:
+        return order.cancel_requested_at is not None and not scheduled
+    if now < close_at:
         return False
     if order.cancel_requested_at is not None:
         return cancels >= CANCELS_MAX
-    refused = _refused_since(order, close_at) and order.cancel_code != ORDER_NOT_EXIST
+    refused = _refused_since(order, close_at) and not _is_being_proved_absent(order, now, close_at)
     return refused and not (sent is not None and sent.refused_anew)
 
 
@@ -148,7 +160,7 @@ def next_look(
             return NextLook(max(1, CANCEL_EVERY_S - (sent.took_s if sent else 0)), additional=True)
         if scheduled_s is None and at is None:
             return NextLook(schedule[-1], additional=True)
-    elif _absent_at_close(order, close_at) and order.absent_at is not None:
+    elif order.absent_at is not None and _is_being_proved_absent(order, now, close_at):
         at = order.absent_at + timedelta(seconds=ABSENT_EVERY_S)
     elif sent is not None and sent.refused_anew:
         # A success that crossed the cancel counts from now on.
@@ -179,6 +191,12 @@ def overdue_from(look: NextLook, now: datetime, close_at: datetime | None) -> da
 
 def _refused_since(order: Order, close_at: datetime) -> bool:
     return order.cancel_refused_at is not None and order.cancel_refused_at >= close_at
+
+
+def _is_being_proved_absent(order: Order, now: datetime, close_at: datetime | None) -> bool:
+    """Whether inquiries find nothing since the cancel found nothing, or have just begun to say something else."""
+    lost_at = None if order.absent_at is None else order.absent_at + timedelta(seconds=ABSENCE_LOST_S)
+    return _absent_at_close(order, close_at) and lost_at is not None and now < lost_at
 
 
 def _absent_at_close(order: Order, close_at: datetime | None) -> bool:

@@ -33,6 +33,7 @@ from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_inquiry
+from autodebit.polling import next_wait
 from autodebit.telemetry import logger
 
 CANCEL_TIMEOUT_S = CANCEL_EVERY_S - 1.0
@@ -95,7 +96,10 @@ class Inquirer:
         if spent:
             telemetry.count("PollingSpent")
             logger.error("polling schedule spent", lastInquiry=order.last_inquiry)
-        if order.unresolved_at is None and (spent or is_unresolved(order, now, close_at, cancels, sent)):
+        scheduled = next_wait(looks, self._schedule) is not None
+        if order.unresolved_at is None and (
+            spent or is_unresolved(order, now, close_at, cancels, sent, scheduled=scheduled)
+        ):
             order = self._unresolved(order, now)
         return order, cancels, following
 
