@@ -204,7 +204,7 @@ def test_of_many_results_at_once_one_wins(rows: Any) -> None:
 CHANGES: list[Callable[[Order], Written[Order]]] = [
     lambda stale: TABLE.settle(stale, PAID, Witness.PAY, LATER),
     lambda stale: TABLE.note_never_sent(stale),
-    lambda stale: TABLE.take_over_never_sent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2"),
+    lambda stale: TABLE.take_over_never_sent(stale, "another", LATER, "2026-11-22T09:31:55Z", "2", "digest"),
     lambda stale: TABLE.take_over_sending(stale, "another", LATER),
     lambda stale: TABLE.note_inquiry(stale, "U", LATER),
     lambda stale: TABLE.note_watched(Overdue(ID, 0, OPENED["overdueAt"]), LATER),
@@ -242,13 +242,14 @@ def test_an_order_that_never_left_leaves_the_index_until_it_is_taken_over(rows: 
     written = TABLE.note_never_sent(opened())
     assert written == Written(order(never_sent=True), won=True)
     assert row(rows) == KEPT | {"status": "INIT", "neverSent": True}
-    taken = TABLE.take_over_never_sent(written.row, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64)
+    taken = TABLE.take_over_never_sent(written.row, "another", LATER, "2026-11-22T09:31:55Z", "2" * 64, "digest")
     expected = watched(
         attempt="another",
         attempted_at=LATER,
         overdue_at=LATER + timedelta(seconds=30),
         payment_expiry_time="2026-11-22T09:31:55Z",
         pay_body_sha256="2" * 64,
+        token_digest="digest",
     )
     assert taken == Written(expected, won=True)
     assert row(rows) == OPENED | {
@@ -256,6 +257,7 @@ def test_an_order_that_never_left_leaves_the_index_until_it_is_taken_over(rows: 
         "attemptedAt": "2026-11-22T09:31:00.000Z",
         "paymentExpiryTime": "2026-11-22T09:31:55Z",
         "payBodySha256": "2" * 64,
+        "tokenDigest": "digest",
         "overdueAt": "2026-11-22T09:31:30.000Z",
     }
 
@@ -282,14 +284,16 @@ def test_another_attempts_note_is_not_ones_own(rows: Any) -> None:
 
 def test_an_order_that_never_left_is_taken_over_once(rows: Any) -> None:
     unsent = TABLE.note_never_sent(opened()).row
-    first = TABLE.take_over_never_sent(unsent, "first", LATER, "2026-11-22T09:31:55Z", "2")
-    assert TABLE.take_over_never_sent(unsent, "second", NOW, "2026-11-22T09:32:55Z", "3") == replace(first, won=False)
+    first = TABLE.take_over_never_sent(unsent, "first", LATER, "2026-11-22T09:31:55Z", "2", "digest")
+    assert TABLE.take_over_never_sent(unsent, "second", NOW, "2026-11-22T09:32:55Z", "3", "digest") == replace(
+        first, won=False
+    )
 
 
 @pytest.mark.parametrize("attempt", ["attempt", "another"])
 def test_what_may_have_left_is_not_started_afresh(rows: Any, attempt: str) -> None:
     opened()
-    written = TABLE.take_over_never_sent(order(attempt=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2")
+    written = TABLE.take_over_never_sent(order(attempt=attempt), "second", LATER, "2026-11-22T09:31:55Z", "2", "digest")
     assert written == Written(watched(), won=False)
     assert row(rows) == OPENED
 
@@ -297,8 +301,8 @@ def test_what_may_have_left_is_not_started_afresh(rows: Any, attempt: str) -> No
 def test_a_take_over_whose_answer_was_lost_knows_its_own_write(rows: Any) -> None:
     before = opened()
     unsent = TABLE.note_never_sent(before).row
-    TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2")
-    assert TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2").won
+    TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2", "digest")
+    assert TABLE.take_over_never_sent(unsent, "mine", LATER, "2026-11-22T09:31:55Z", "2", "digest").won
     TABLE.take_over_sending(TABLE.get(ID), "next", LATER)
     assert TABLE.take_over_sending(before, "next", LATER).won
 

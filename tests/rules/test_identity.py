@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from autodebit.api import problem
 from autodebit.errors import PaymentConflict
-from autodebit.payment.identity import IDENTITY, VERSION, differing, digest, identity
+from autodebit.payment.identity import AGREEMENT, IDENTITY, VERSION, differing, digest, identity
 
 from tests.kit.samples import TOKEN
 from tests.kit.samples import request as pay_request
@@ -48,6 +48,17 @@ def test_an_identifying_field_that_comes_or_goes_is_named(path: str) -> None:
 )
 def test_whatever_else_differs_is_the_same_payment(path: str, value: Any) -> None:
     assert differing(identity(pay_request()), put(pay_request(), path, value)) == []
+
+
+@pytest.mark.parametrize("named", ["ALIPAY_HK", None])
+def test_a_payment_by_agreement_is_the_same_whether_its_wallet_is_named_or_not(named: str | None) -> None:
+    def by_agreement(wallet: str | None, agreement: str = "agr-1") -> dict[str, Any]:
+        method = {"paymentMethodType": wallet, "agreementId": agreement}
+        return pay_request() | {"paymentMethod": {name: value for name, value in method.items() if value}}
+
+    other = None if named else "ALIPAY_HK"
+    assert differing(identity(by_agreement(named)), by_agreement(other)) == []
+    assert differing(identity(by_agreement(named)), by_agreement(named, "agr-2")) == [AGREEMENT]
 
 
 def test_the_stored_identity_names_its_version_and_no_value() -> None:

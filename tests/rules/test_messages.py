@@ -5,6 +5,7 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from autodebit.alipay.amount import Amount
@@ -285,6 +286,18 @@ def _shuffled(value: Any, order: random.Random) -> Any:
         order.shuffle(names)
         return {name: _shuffled(value[name], order) for name in names}
     return [_shuffled(item, order) for item in value] if isinstance(value, list) else value
+
+
+def test_the_agreements_wallet_decides_which_amounts_move() -> None:
+    def by_octopus(value: str) -> PayRequest:
+        amount = {"currency": "HKD", "value": value}
+        return parsed(request(paymentAmount=amount, paymentMethod={"agreementId": "agr-octopus"}))
+
+    debit = Mock(customer_belongs_to="OCTOPUS", access_token=TOKEN)
+    assert by_octopus("1990").pay_call("e", NOTIFY_URL, debit).payment_method_type == "OCTOPUS"
+    with pytest.raises(RequestInvalid) as refused:
+        by_octopus("1991").pay_call("e", NOTIFY_URL, debit)
+    assert [error.field for error in refused.value.errors] == ["paymentAmount.value"]
 
 
 @given(order=st.randoms(use_true_random=False), escaped=st.booleans(), indent=st.sampled_from([None, 1, 4]))

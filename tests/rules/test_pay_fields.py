@@ -30,7 +30,7 @@ ENV_LENGTHS = {
 
 LENGTHS: dict[str, int] = {
     "creditPayPlan.creditPayFeeType": 64,
-    "creditPayPlan.feePercentage": 3,
+    "creditPayPlan.feePercentage": 6,
     "paymentRequestId": 64,
     "paymentMethod.paymentMethodType": 64,
     "paymentMethod.paymentMethodId": 128,
@@ -264,6 +264,14 @@ def test_an_amount_is_a_multiple_of_what_the_wallet_and_the_currency_move(
     errors = check_pay_fields(fields)
     assert [error.field for error in errors] == ["paymentAmount.value"] * (multiple is not None)
     assert all(f"a multiple of {multiple} in {currency}" in error.detail for error in errors)
+
+
+def test_a_fault_of_the_wallet_hides_none_of_the_amount() -> None:
+    fields = request(paymentAmount={"currency": "IDR", "value": "30050"}, paymentMethod={"paymentMethodType": "DANA"})
+    assert {error.field for error in check_pay_fields(fields)} == {
+        "paymentMethod.paymentMethodId",
+        "paymentAmount.value",
+    }
 
 
 @pytest.mark.parametrize("business_type", ["1", "5", "2|4", "1|2|3|4|5"])

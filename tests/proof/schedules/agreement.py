@@ -209,7 +209,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "settle": _settle,
     "note_never_sent": lambda m, table, order, token, at: table.note_never_sent(order),
     "take_over_never_sent": lambda m, table, order, token, at: table.take_over_never_sent(
-        order, token, at, "then", token
+        order, token, at, "then", token, token
     ),
     "take_over_sending": lambda m, table, order, token, at: table.take_over_sending(order, token, at),
     "note_inquiry": lambda m, table, order, token, at: table.note_inquiry(order, f"said {token}", at),

@@ -124,7 +124,7 @@ PAY_REQUEST = Fields(
         "order": _ORDER,
         "settlementStrategy": Fields({"settlementCurrency": replace(CURRENCY, required=False)}),
         "paymentExpiryTime": EXPIRY_TIME,
-        "creditPayPlan": Fields({"installmentNum": Text(8), "creditPayFeeType": Text(64), "feePercentage": Text(3)}),
+        "creditPayPlan": Fields({"installmentNum": Text(8), "creditPayFeeType": Text(64), "feePercentage": Text(6)}),
         "appId": Text(32),
         "merchantRegion": Text(2),
         "userRegion": Text(2),
@@ -150,9 +150,9 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
     if len(errors) < FIELD_ERRORS_MAX:
         named = {error.field for error in errors}
         at_fault = {field.partition(".")[0] for field in named}
-        if not at_fault & {"paymentAmount", "paymentMethod"}:
-            amount, wallet = Amount.of(request["paymentAmount"]), request["paymentMethod"].get("paymentMethodType", "")
-            errors += multiple_fault(amount, "paymentAmount", wallet)
+        if "paymentAmount" not in at_fault:
+            wallet = None if "paymentMethod" in at_fault else request["paymentMethod"].get("paymentMethodType")
+            errors += multiple_fault(Amount.of(request["paymentAmount"]), "paymentAmount", wallet)
         if "paymentExpiryTime" not in named:  # a name that nobody knows may begin like it: paymentExpiryTime.x
             errors += calendar_fault(request.get("paymentExpiryTime"))
         if not at_fault & {"order", "env"}:

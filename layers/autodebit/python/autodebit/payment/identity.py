@@ -12,13 +12,15 @@ from typing import Any
 
 VERSION = 1
 
+WALLET, AGREEMENT = "paymentMethod.paymentMethodType", "paymentMethod.agreementId"
+
 IDENTITY: dict[int, tuple[str, ...]] = {
     1: (
         "paymentAmount.currency",
         "paymentAmount.value",
-        "paymentMethod.paymentMethodType",
+        WALLET,
         "paymentMethod.paymentMethodId",
-        "paymentMethod.agreementId",
+        AGREEMENT,
         "order.referenceOrderId",
         "order.orderAmount.currency",
         "order.orderAmount.value",
@@ -37,10 +39,16 @@ def identity(fields: dict[str, Any], version: int = VERSION) -> str:
 
 
 def differing(stored: str, fields: dict[str, Any]) -> list[str]:
-    """The fields in which a request differs from the first one, whose `identity` is `stored`; none for a replay."""
+    """The fields in which a request differs from the first one, whose `identity` is `stored`; none for a replay.
+
+    An agreement has one wallet, whether that is named beside it or not.
+    """
     version = int(stored.partition(".")[0])
-    digests = zip(stored.split(".")[1:], identity(fields, version).split(".")[1:], strict=True)
-    return [path for path, (first, now) in zip(IDENTITY[version], digests, strict=True) if first != now]
+    paths = IDENTITY[version]
+    first = dict(zip(paths, stored.split(".")[1:], strict=True))
+    now = dict(zip(paths, identity(fields, version).split(".")[1:], strict=True))
+    by_agreement = bool(first.get(AGREEMENT) and now.get(AGREEMENT))
+    return [path for path in paths if first[path] != now[path] and not (by_agreement and path == WALLET)]
 
 
 def digest(payment_request_id: str, value: str) -> str:

@@ -97,7 +97,10 @@ class Initiator:
         if order.never_sent:
             if request.expiry_fault:
                 raise RequestInvalid([request.expiry_fault])
-            taken = self._table.take_over_never_sent(order, attempt, now, call.payment_expiry_time, call.sha256)
+            token_digest = digest(request.payment_request_id, call.access_token)
+            taken = self._table.take_over_never_sent(
+                order, attempt, now, call.payment_expiry_time, call.sha256, token_digest
+            )
             return self._send(taken.row, call, deadline, first_call=True) if taken.won else taken.row
         return self._repeat(order, request, notify_url, debit, attempt, now, deadline)
 

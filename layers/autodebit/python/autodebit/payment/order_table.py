@@ -214,7 +214,13 @@ class OrderTable(SettlingRows[Order]):
         )
 
     def take_over_never_sent(
-        self, order: Order, attempt: str, at: datetime, payment_expiry_time: str, pay_body_sha256: str
+        self,
+        order: Order,
+        attempt: str,
+        at: datetime,
+        payment_expiry_time: str,
+        pay_body_sha256: str,
+        token_digest: str,
     ) -> Written[Order]:
         """Start afresh with an order that never left, for the one attempt that is first."""
         return self.change(
@@ -224,6 +230,7 @@ class OrderTable(SettlingRows[Order]):
                 OrderItem.attemptedAt.set(stored_instant(at)),
                 OrderItem.paymentExpiryTime.set(payment_expiry_time),
                 OrderItem.payBodySha256.set(pay_body_sha256),
+                OrderItem.tokenDigest.set(token_digest),
                 OrderItem.neverSent.remove(),
                 # What was heard of a payment that did not exist says nothing of this one.
                 *(attribute.remove() for attribute in HEARD_OF_NOTHING),

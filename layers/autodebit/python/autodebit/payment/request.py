@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autodebit.alipay.amount import Amount
+from autodebit.alipay.amount import Amount, multiple_fault
 from autodebit.alipay.fields import FIELD_ERRORS_MAX
 from autodebit.alipay.strict_json import JsonInvalid, canonical, parse_request
 from autodebit.errors import FieldError, RequestInvalid
@@ -88,7 +88,7 @@ class PayRequest:
         """
         method = self.fields["paymentMethod"]
         if debit is not None:
-            method = _by_agreement(method, debit)
+            method = _by_agreement(method, self.amount, debit)
         body = self.fields | {
             "paymentMethod": method,
             "productCode": PRODUCT_CODE,
@@ -99,11 +99,13 @@ class PayRequest:
         return PayCall(canonical(body), token, wallet, payment_expiry_time, debit)
 
 
-def _by_agreement(method: dict[str, Any], debit: "Debit") -> dict[str, Any]:
-    """The payment method with the agreement's wallet and token."""
+def _by_agreement(method: dict[str, Any], amount: Amount, debit: "Debit") -> dict[str, Any]:
+    """The payment method with the agreement's wallet and token. Raises RequestInvalid for what the wallet refuses."""
     wallet = method.get("paymentMethodType") or debit.customer_belongs_to
     if wallet != debit.customer_belongs_to:
         raise RequestInvalid([FieldError("paymentMethod.paymentMethodType", "must be the agreement's, or left out")])
+    if faults := multiple_fault(amount, "paymentAmount", wallet):
+        raise RequestInvalid(faults)
     kept = {name: value for name, value in method.items() if name != "agreementId"}
     return kept | {"paymentMethodType": wallet, "paymentMethodId": debit.access_token}
 
