@@ -141,7 +141,7 @@ def test_a_contradiction_is_kept_and_settles_nothing_whatever_the_orders_status(
 
 def test_a_contradiction_tells_a_person_which_order_and_what_was_said(counted: Mock, monkeypatch: Any) -> None:
     logger = Mock()
-    monkeypatch.setattr("autodebit.settle.logger", logger)
+    monkeypatch.setattr("autodebit.contradiction.logger", logger)
     hear(Table(order()), order(status=Status.FAIL), Contradiction("notify S/SUCCESS: paymentAmount HKD 1"))
     assert logger.error.call_args.kwargs == {
         "paymentRequestId": ID,

@@ -102,6 +102,7 @@ def test_an_order_shows_what_was_given_back_and_its_events_do_not() -> None:
     row = order(refunded=1980)
     assert order_document(row)["refundedAmount"] == {"currency": "HKD", "value": "1980"}
     assert "refundedAmount" not in row.shown["order"]
+    assert row.shown_now["order"] == order_document(row)
 
 
 # --- What an inquiry of the payment lists --------------------------------------------------------------------------

@@ -140,8 +140,13 @@ class Order:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What an event shows of it. Of an order that is settled it is always the same."""
+        """What the event of its result shows of it: always the same, whatever is given back later."""
         return {"order": order_document(replace(self, refunded=None))}
+
+    @property
+    def shown_now(self) -> dict[str, Any]:
+        """What an event shows that keeps what it shows."""
+        return {"order": order_document(self)}
 
     @property
     def is_spent(self) -> bool:

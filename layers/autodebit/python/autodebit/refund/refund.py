@@ -102,8 +102,13 @@ class Refund:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What an event shows of it. Of a refund that is settled it is always the same."""
+        """What the event of its result shows of it: always the same."""
         return {"refund": refund_document(self)}
+
+    @property
+    def shown_now(self) -> dict[str, Any]:
+        """What an event shows that keeps what it shows."""
+        return self.shown
 
     @property
     def log_keys(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class SettlingRow(Protocol):
     @property
     def acknowledged(self) -> tuple[Acknowledgement, ...]: ...
     @property
-    def shown(self) -> dict[str, Any]: ...
+    def shown_now(self) -> dict[str, Any]: ...
 
 
 class SettlingRows[Row: SettlingRow]:
@@ -148,7 +148,7 @@ class SettlingRows[Row: SettlingRow]:
         model = self._model
         while True:
             few = size(model.contradictions) < CONTRADICTIONS_MAX  # type: ignore[no-untyped-call]
-            shown = shown_json({**row.shown, "contradiction": said})
+            shown = shown_json({**row.shown_now, "contradiction": said})
             written = change(
                 model(row.key),
                 # The status, since the event shows the row as it was when it was contradicted.
@@ -174,7 +174,7 @@ class SettlingRows[Row: SettlingRow]:
             row.key,
             [
                 model.unresolvedAt.set(stored_instant(at)),
-                *tell(model, Told(self._unresolved, at, shown_json(row.shown))),
+                *tell(model, Told(self._unresolved, at, shown_json(row.shown_now))),
                 *demand(model, row.key, at),
             ],
             model.unresolvedAt.does_not_exist(),
