@@ -27,19 +27,31 @@ settings.register_profile("rules", deadline=None, max_examples=100, suppress_hea
 settings.load_profile("rules")
 
 
-SHARED = ("tests/deployed/spare/", "tests/deployed/")
-"""Folders whose tests share stacks; with several workers (`make test`), one has all tests of a folder."""
+PAYING, BOOKS, SPARE = "paying", "books", "spare"
+"""The stacks of `tests/deployed`; with several workers, one has all tests that share one."""
+
+FOLDERS = {
+    "tests/deployed/spare/": SPARE,
+    "tests/deployed/refund/": BOOKS,
+    "tests/deployed/reconciliation/": BOOKS,
+    "tests/deployed/events/": BOOKS,
+    "tests/deployed/": PAYING,
+}
 
 
-def _share(path: str) -> str:
-    """What a worker takes on as a whole: a folder that shares stacks, or a file."""
-    return next((folder for folder in SHARED if path.startswith(folder)), path)
+def share(nodeid: str) -> str:
+    """What a worker takes on as a whole: what shares stacks, or a file. Of what looks at both stacks, its half."""
+    path, _, name = nodeid.partition("::")
+    if path.startswith("tests/deployed/afterwards/") and name.endswith(f"[{BOOKS}]"):
+        return BOOKS
+    return next((stacks for folder, stacks in FOLDERS.items() if path.startswith(folder)), path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of several workers' tests, those that take longest begin first."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _share(item.nodeid) not in SHARED)
+        order = [PAYING, BOOKS, SPARE]
+        items.sort(key=lambda item: order.index(share(item.nodeid)) if share(item.nodeid) in order else len(order))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -47,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
     class ByShare(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return _share(nodeid.partition("::")[0])
+            return share(nodeid)
 
     return ByShare(config, log)
 

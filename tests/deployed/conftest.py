@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.conftest import BOOKS, PAYING, share
 from tests.kit import ROOT, books
 from tests.kit.real_time import RealTime
 from tests.kit.stacks import Deployment, deployed
@@ -14,9 +15,16 @@ FAST = 0.0002
 """The schedule's day takes 18 s, its first minute 12 ms."""
 
 _PASSED = pytest.StashKey[bool]()
+_SHARE = pytest.StashKey[str]()
 
 ORDER = ("real_time", "everything")
 """Tests that use these fixtures come later, in this order: they wait for what runs meanwhile."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What looks at everything does so in each worker that has stacks."""
+    if "everything" in metafunc.fixturenames:
+        metafunc.parametrize("half", [PAYING, BOOKS] if hasattr(metafunc.config, "workerinput") else [None])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,12 +62,18 @@ def books_agree(request: pytest.FixtureRequest) -> Iterator[None]:
     books.agree(fast, *(asked & fast.seen.all_versions().keys()))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.session.stash.setdefault(_SHARE, share(item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def _stacks(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, RealTime | None]]:
-    """Both stacks, made side by side: the second one if any test of this session wants it, from the first test on."""
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    """Both stacks, made side by side: the second one if a test of this worker wants it, from the first test on."""
+    several, mine = hasattr(request.config, "workerinput"), request.session.stash[_SHARE]
+    items = [item for item in request.session.items if not several or share(item.nodeid) == mine]
+    wanted = {name for item in items for name in getattr(item, "fixturenames", ())}
     with ExitStack() as opened, ThreadPoolExecutor(2) as pool:
-        fast = pool.submit(opened.enter_context, deployed(ROOT / ".local" / "test-stack-fast", FAST))
+        fast = pool.submit(opened.enter_context, deployed(ROOT / ".local" / f"test-stack-fast-{mine}", FAST))
         if "real_time" not in wanted:
             yield fast.result(), None
         else:
@@ -89,8 +103,11 @@ def spare() -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def everything(fast: Deployment, real_time: RealTime) -> list[Deployment]:
-    """Both stacks, when all other tests are done."""
+def everything(request: pytest.FixtureRequest, half: str | None, fast: Deployment) -> list[Deployment]:
+    """This worker's stacks, when all other tests are done. `half` is which tests had them, None for all tests."""
+    if half == BOOKS:
+        return [fast]
+    real_time: RealTime = request.getfixturevalue("real_time")
     for future in (real_time.broken, real_time.minute, real_time.crashes, real_time.slow):
         future.exception()
     return [fast, real_time.deployment]
