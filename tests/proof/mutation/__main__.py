@@ -28,9 +28,12 @@ GROUPS = {
         "alipay.amount",
         "alipay.reading",
         "alipay.masking",
+        "alipay.mismatch",
+        "payment.identity",
         "payment.outcome",
         "payment.transitions",
         "settle",
+        "contradiction",
     ),
     "request validation": (
         "alipay.fields",
@@ -50,6 +53,9 @@ GROUPS = {
         "agreement.schedule",
         "agreement.transitions",
     ),
+    "closing": ("payment.advice", "payment.cancel", "payment.cancel_call", "payment.closing", "payment.crossing"),
+    "events": ("events", "publish", "rows.attention", "rows.told"),
+    "reconciliation": ("reconciliation.compare",),
     "order store": ("rows.guard", "rows.table", "rows.watch", "payment.order", "payment.order_table", "polling"),
     "refunds": (
         "rows.settling",
