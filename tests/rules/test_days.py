@@ -31,6 +31,7 @@ def test_alipays_day_begins_at_midnight_utc_plus_8(instant: datetime, day: str) 
         ("yesterday", "2026-11-22"),
         ("2026-11-21T23:59:59", "2026-11-22"),
         ("9999-12-31T23:59:59-01:00", "2026-11-22"),
+        ("0001-01-01T00:00:00+08:30", "2026-11-22"),
     ],
 )
 def test_a_result_counts_on_the_day_that_alipay_told_and_else_on_the_day_it_was_settled(

@@ -214,6 +214,14 @@ def test_an_exchange_links_and_keeps_its_tokens_sealed(world: World) -> None:
     assert [(told.kind, ACCESS_TOKEN in (told.detail or "")) for told in agreement.told] == [("AgreementLinked", False)]
 
 
+@pytest.mark.parametrize("expiry", ["9999-12-31T23:59:59-08:00", "0001-01-01T00:00:00+08:00"])
+def test_a_token_whose_end_cannot_be_used_links_all_the_same(world: World, expiry: str) -> None:
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=expiry)
+    agreement = world.linked()
+    assert (agreement.token_expires_at, agreement.due_at) == (None, None)
+    assert world.opened(agreement) == ACCESS_TOKEN
+
+
 def test_what_names_the_account_goes_into_every_call(world: World) -> None:
     agreement, _ = world.link(merchantRegion="SG", merchantAccountId="acc-1")
     world.notified(agreement)

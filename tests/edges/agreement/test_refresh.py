@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import call
 
 import pytest
 from autodebit.agreement.agreement import Status
@@ -173,6 +174,42 @@ def test_a_run_gives_up_when_alipay_is_dark_and_stops_when_its_time_is_over(worl
     run(world)
     refreshing = [body for body in world.alipay.called("applyToken") if "refreshToken" in body]
     assert len(refreshing) == FAULTS_MAX
+
+
+def test_whatever_is_wrong_with_some_agreements_the_others_have_their_turn(world: World, counted: Any) -> None:
+    """What comes of them is no fault that anybody provided for."""
+    broken = [f"agr-broken-{number}" for number in range(3)]
+    whole = [f"agr-{number}" for number in range(3)]
+    for number, agreement_id in enumerate(broken + whole):
+        world.alipay.usual["applyToken"] = applied(
+            accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}", accessTokenExpiryTime=in_days(20)
+        )
+        world.linked(agreement_id)
+        world.age("dueAt", 3600 if agreement_id in broken else 1, agreement_id)
+    read = world.table.get
+
+    def get(agreement_id: str) -> Any:
+        if agreement_id in broken:
+            raise OverflowError("date value out of range")
+        return read(agreement_id)
+
+    world.table.get = get  # type: ignore[method-assign]
+    world.alipay.usual["applyToken"] = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(730))
+    assert run(world)[Due.REFRESH] == len(whole)
+    assert counted.mock_calls.count(call("Fault")) == len(broken)
+
+
+def test_only_faults_in_a_row_end_a_run(world: World) -> None:
+    total = FAULTS_MAX + 5
+    for number in range(2 * total):
+        world.alipay.usual["applyToken"] = applied(
+            accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}", accessTokenExpiryTime=in_days(20)
+        )
+        world.linked(f"agr-{number}")
+        world.age("dueAt", 1, f"agr-{number}")
+    renewed = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(730))
+    world.alipay.told = [LOST, renewed] * total
+    assert run(world)[Due.REFRESH] == total
 
 
 def test_all_that_fell_due_on_one_day_is_refreshed_once_each(world: World) -> None:

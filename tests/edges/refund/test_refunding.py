@@ -121,6 +121,18 @@ def test_a_window_that_is_over_is_refused(world: World, wallet: str, days: int, 
         assert world.ask().status is Status.SUCCESS
 
 
+@pytest.mark.parametrize("told", ["9999-12-31T23:59:59-08:00", "0001-01-01T00:00:00+08:00"])
+def test_a_time_of_payment_that_cannot_be_used_does_not_stop_a_refund(world: World, told: str) -> None:
+    """The window is counted from when we settled it."""
+    paid_now(world)
+    world.tables["OrderTable"].update_item(
+        Key={"paymentRequestId": ID},
+        UpdateExpression="SET paymentTime = :told",
+        ExpressionAttributeValues={":told": told},
+    )
+    assert world.ask().status is Status.SUCCESS
+
+
 # --- What Alipay answers -------------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,9 @@ def test_an_exchange_brings_tokens_and_when_they_end() -> None:
     assert REFRESH_TOKEN not in repr(read_tokens(applied()))
 
 
-@pytest.mark.parametrize("expiry", [None, "", "never", "2038-01-01", "2038-01-01T00:00:00", "2038-13-01T00:00:00Z", 1])
+@pytest.mark.parametrize(
+    "expiry", [None, "", "never", "2038-01-01T00:00:00", 1, "9999-12-31T23:59:59-08:00", "0001-01-01T00:00:00+08:00"]
+)
 def test_a_token_whose_end_cannot_be_read_is_one_without_a_known_end(expiry: Any) -> None:
     tokens = read_tokens(applied(accessTokenExpiryTime=expiry))
     assert isinstance(tokens, Tokens)

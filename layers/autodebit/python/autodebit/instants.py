@@ -8,13 +8,17 @@ def utc_text(instant: datetime, timespec: str = "seconds") -> str:
     return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+TOLD_YEARS = range(1970, 9000)
+"""Years of instants that are believed: in them a zone or some years more or less never leave the calendar."""
+
+
 def told_instant(text: str | None) -> datetime | None:
-    """The instant that a message of Alipay's tells, with its offset; None where it told none that can be read."""
+    """The instant that a message of Alipay's tells, with its offset; None where it told none that can be used."""
     try:
         instant = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return instant if instant.tzinfo else None
+    return instant if instant.tzinfo and instant.year in TOLD_YEARS else None
 
 
 ALIPAY_DAY = timezone(timedelta(hours=8))

@@ -25,12 +25,12 @@ from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
 from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
 from autodebit.alipay.strict_json import canonical
-from autodebit.errors import GatewayError, TableFault
+from autodebit.errors import GatewayError
 from autodebit.rows.watch import WATCH_SHARDS
 from autodebit.telemetry import logger
 
 FAULTS_MAX = 10
-"""Calls without an answer after which a run gives up: the next hour's does the rest."""
+"""Agreements in a row that could not be seen to, after which a run gives up: the next hour's does the rest."""
 
 MARGIN_MS = 20_000
 """A run begins no more when its function has less time than this left: one call may take half of it."""
@@ -46,7 +46,10 @@ class Refresher:
         self._keeper = TokenKeeper(table, vault, digests)
 
     def run(self, now: datetime, more: Callable[[], bool]) -> dict[Due, int]:
-        """How many agreements were seen to, by what was done; it stops when `more` says so. Raises TableFault."""
+        """How many agreements were seen to, by what was done; it stops when `more` says so.
+
+        Raises TableFault if it is not known which are due.
+        """
         done = dict.fromkeys(Due, 0)
         faults = 0
         shards = list(range(WATCH_SHARDS))
@@ -58,10 +61,10 @@ class Refresher:
             logger.append_keys(agreementId=agreement_id)
             try:
                 done[self._see_to(agreement_id)] += 1
-            except (GatewayError, TableFault) as error:
+                faults = 0
+            except Exception as error:  # whatever is wrong with one agreement, the others have their turn
                 faults += 1
-                telemetry.count("Fault")
-                logger.error("token not seen to", reason=str(error))
+                telemetry.fault(error)
         for what, number in done.items():
             if what is not Due.NOTHING:
                 telemetry.count(f"Tokens{what.capitalize()}", number)

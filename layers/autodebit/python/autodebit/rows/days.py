@@ -5,7 +5,6 @@ Alipay's own time of the transaction where it told one: the report files go by t
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -30,10 +29,7 @@ def settled_day(key: str, at: datetime, transaction_time: str | None) -> str:
 
     `at` is when we settled it; it counts only where Alipay told no time, or none that can be read.
     """
-    day = alipay_day(at)
-    if moment := told_instant(transaction_time):
-        with suppress(OverflowError):
-            day = alipay_day(moment)
+    day = alipay_day(told_instant(transaction_time) or at)
     return f"{day}#{watch_shard(key)}"
 
 
