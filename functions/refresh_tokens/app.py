@@ -27,6 +27,6 @@ refresher = Refresher(
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """How many agreements were seen to, by what was done. Raises TableFault."""
+    """How many agreements were seen to, by what was done. Raises TableFault: the missing datapoint is heard."""
     done = refresher.run(datetime.now(UTC), lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
     return {what.value: number for what, number in done.items()}

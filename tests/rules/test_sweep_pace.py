@@ -1,8 +1,13 @@
-"""The pace at which the sweep has orders polled."""
+"""The pace at which the sweep has orders polled, and what a run counts so that its silence is heard."""
+
+from unittest.mock import Mock
 
 import pytest
 from autodebit import sweep
-from autodebit.sweep import Pace
+from autodebit.errors import TableFault
+from autodebit.sweep import Pace, Sweeper
+
+from tests.kit.samples import NOW
 
 
 class Clock:
@@ -57,3 +62,16 @@ def test_it_never_stands_still(clock: Clock) -> None:
     for _ in range(50):
         pace.throttled()
     assert starts_within(pace, clock, 10) >= 10
+
+
+def test_a_run_that_found_nothing_counts_it_and_one_that_could_not_look_counts_nothing(counted: Mock) -> None:
+    table = Mock()
+    table.overdue.return_value = iter(())
+    sweeper = Sweeper(table, Mock(key="refundRequestId"), "RefundsTakenOn")
+    assert sweeper.take_on(NOW, lambda: True) == 0
+    counted.assert_called_once_with("RefundsTakenOn", 0)
+    counted.reset_mock()
+    table.overdue.side_effect = TableFault("away")
+    with pytest.raises(TableFault):
+        sweeper.take_on(NOW, lambda: True)
+    counted.assert_not_called()

@@ -93,15 +93,23 @@ def test_what_a_person_has_to_act_on_has_an_alarm() -> None:
 def test_an_alarm_reaches_the_topic(alarm: str) -> None:
     properties = ALARMS[alarm]
     assert properties["AlarmActions"] == {"If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
-    assert properties["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert properties["ComparisonOperator"] == ("LessThan" if alarm in RUNS else "GreaterThanOrEqualTo") + "Threshold"
     assert properties["Threshold"] == RATES.get(alarm, 1)
     assert properties.get("DatapointsToAlarm", 1) <= properties["EvaluationPeriods"]
-    assert properties["Period"] in (60, 300)
+    assert properties["Period"] in ((RUNS[alarm][1],) if alarm in RUNS else (60, 300))
     assert "ActionsEnabled" not in properties
 
 
 RATES = {"ApiFailsAlarm": 0.05, "ApiRefusesAlarm": 0.33, "EventsLateAlarm": 300_000}
 """Where one is not too many: shares of the requests, milliseconds."""
+
+
+RUNS = {
+    "RefundsNotSweptAlarm": ("SweepRefundsFunction", 60),
+    "AgreementsNotSweptAlarm": ("SweepAgreementsFunction", 60),
+    "TokensNotRefreshedAlarm": ("RefreshTokensFunction", 3600),
+}
+"""Alarms on a function that does not run: which one, and each how many seconds it runs and counts something."""
 
 
 @pytest.mark.parametrize("alarm", ["ApiFailsAlarm", "ApiRefusesAlarm"])
@@ -110,10 +118,31 @@ def test_one_bad_answer_wakes_nobody(alarm: str) -> None:
     assert ALARMS[alarm]["DatapointsToAlarm"] >= 2
 
 
-def test_a_sweep_that_does_not_run_is_heard() -> None:
-    assert ALARMS["OrdersInitTooLongAlarm"]["TreatMissingData"] == "breaching"
-    silent = {name for name, properties in ALARMS.items() if properties["TreatMissingData"] == "notBreaching"}
-    assert silent == set(ALARMS) - {"OrdersInitTooLongAlarm"}
+def test_what_runs_by_a_schedule_and_does_not_is_heard() -> None:
+    hears_silence = {name for name, properties in ALARMS.items() if properties["TreatMissingData"] == "breaching"}
+    assert hears_silence == {"OrdersInitTooLongAlarm", *RUNS}
+    assert {properties["TreatMissingData"] for properties in ALARMS.values()} == {"breaching", "notBreaching"}
+    every = {
+        function: event["Properties"]["Schedule"]
+        for function, properties in FUNCTIONS.items()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "Schedule"
+    }
+    rates = {60: "rate(1 minute)", 3600: "rate(1 hour)"}
+    assert every == {"SweepFunction": "rate(1 minute)"} | {function: rates[s] for function, s in RUNS.values()}
+    for alarm in RUNS:
+        assert ALARMS[alarm]["Statistic"] == "SampleCount", "whatever it counted, it ran"
+        assert ALARMS[alarm]["DatapointsToAlarm"] == ALARMS[alarm]["EvaluationPeriods"] == 3
+
+
+def test_an_execution_that_fails_is_heard_whichever_machine_it_is_of() -> None:
+    heard = {
+        dimension["Value"]["Ref"]
+        for properties in ALARMS.values()
+        if properties["MetricName"] == "ExecutionsFailed"
+        for dimension in properties["Dimensions"]
+    }
+    assert heard == set(of_type("AWS::Serverless::StateMachine"))
 
 
 def test_an_order_is_new_to_the_alarm_for_longer_than_the_alarm_takes_to_hear_it() -> None:

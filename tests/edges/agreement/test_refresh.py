@@ -4,13 +4,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import call
+from unittest.mock import Mock, call
 
 import pytest
 from autodebit.agreement.agreement import Status
 from autodebit.agreement.refresh import FAULTS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S, Due
-from autodebit.errors import NotSent, OutcomeUnknown
+from autodebit.errors import NotSent, OutcomeUnknown, TableFault
 
 from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, REFRESH_TOKEN, applied, result
 
@@ -197,6 +197,20 @@ def test_whatever_is_wrong_with_some_agreements_the_others_have_their_turn(world
     world.alipay.usual["applyToken"] = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(730))
     assert run(world)[Due.REFRESH] == len(whole)
     assert counted.mock_calls.count(call("Fault")) == len(broken)
+
+
+def test_each_run_that_came_to_its_end_counts_what_it_saw_to_if_only_nothing(
+    due: World, counted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(due)
+    run(due)
+    seen_to = [one for one in counted.mock_calls if one.args[0] == "TokensSeenTo"]
+    assert seen_to == [call("TokensSeenTo", 1), call("TokensSeenTo", 0)]
+    monkeypatch.setattr(due.table, "due_before", Mock(side_effect=TableFault("away")))
+    counted.reset_mock()
+    with pytest.raises(TableFault):
+        run(due)
+    assert counted.mock_calls == []
 
 
 def test_only_faults_in_a_row_end_a_run(world: World) -> None:
