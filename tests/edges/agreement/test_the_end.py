@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from autodebit.agreement.agreement import Status, UnlinkedBy
+from autodebit.agreement.agreement import SealedTokens, Status, UnlinkedBy
 from autodebit.agreement.schedule import ATTEMPT_S
 from autodebit.errors import (
     AgreementNotFound,
@@ -124,6 +124,53 @@ def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) 
     assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.UNLINKING
     world.age("attemptedAt", ATTEMPT_S + 1)
     assert world.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
+
+
+def test_one_whose_time_is_over_is_unlinked_by_expiry_before_that_is_answered(world: World) -> None:
+    world.linked()
+    world.age("tokenExpiresAt", 1)
+    agreement = revoke(world)
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.EXPIRY)
+    assert agreement.unlinked_at == agreement.token_expires_at
+    assert world.get() == agreement
+    assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementUnlinked"]
+    assert world.alipay.called("revoke") == []
+
+
+def test_a_refresh_under_way_links_nothing_again_that_was_answered_as_unlinked(world: World) -> None:
+    """The token ends while its refresh is under way, and the merchant revokes the agreement before the answer comes."""
+    world.linked()
+    usual = world.alipay.usual["applyToken"]
+
+    def overtaken() -> Any:
+        world.age("tokenExpiresAt", 1)
+        assert revoke(world).status is Status.UNLINKED
+        return usual
+
+    world.alipay.told = [overtaken]
+    world.age("dueAt", 1)
+    world.refresher.run(datetime.now(UTC), lambda: True)
+    assert world.get().status is Status.UNLINKED
+    assert refused(world)
+
+
+def test_a_refresh_that_was_stored_first_is_revoked_at_alipay(world: World) -> None:
+    world.linked()
+    world.age("tokenExpiresAt", 1)
+    unlink = world.table.unlink
+
+    def overtaken(*arguments: Any) -> Any:
+        world.table.unlink = unlink  # type: ignore[method-assign]
+        stored = world.get()
+        renewed = SealedTokens(
+            access_token=b"sealed anew", refresh_token=None, expires_at=datetime.now(UTC).replace(year=2037), due_at=None
+        )
+        assert world.table.replace_tokens(stored, renewed).won
+        return unlink(*arguments)
+
+    world.table.unlink = overtaken  # type: ignore[method-assign, assignment]
+    assert revoke(world).status is Status.UNLINKING
+    assert world.machine.started[-1] == (AGREEMENT_ID, 1)
 
 
 @pytest.mark.parametrize("status", ["AUTHORIZING", "FAILED"])

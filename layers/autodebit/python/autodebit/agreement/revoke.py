@@ -6,8 +6,9 @@ Dying after the note is no harm: the sweep finds an agreement that nobody looks 
 from datetime import datetime
 
 from autodebit import telemetry
-from autodebit.agreement.agreement import Agreement, Status
+from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.transitions import Word
 from autodebit.errors import AgreementNotRevocable, PollingFault
 from autodebit.polling import overdue_at
 from autodebit.polling_machine import PollingMachine
@@ -26,7 +27,11 @@ class Revoker:
         agreement = self._table.get(agreement_id)
         while agreement.status is Status.LINKED:
             if agreement.is_token_over(now):
-                return agreement  # it is shown as UNLINKED: there is nothing to call Alipay for
+                # There is nothing to call Alipay for. It is written, or a refresh under way would link it again.
+                agreement = self._table.unlink(
+                    agreement, Word.EXPIRY, UnlinkedBy.EXPIRY, agreement.token_expires_at or now
+                ).row
+                continue
             written = self._table.note_unlinking(agreement, now, overdue_at(now, 0))
             agreement = written.row
             if written.won:
