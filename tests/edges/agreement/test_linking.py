@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from autodebit.agreement.agreement import Status, agreement_document
@@ -15,6 +16,7 @@ from autodebit.errors import (
     ConsultUnanswered,
     NotSent,
     OutcomeUnknown,
+    TableFault,
     UnknownAgreement,
     VaultUnavailable,
 )
@@ -89,6 +91,36 @@ def test_nothing_sent_is_a_503_at_once(world: World) -> None:
     with pytest.raises(ConsultUnanswered):
         world.link()
     assert len(world.alipay.calls) == 1
+
+
+@pytest.mark.parametrize("fails", ["create", "ask_again"])
+def test_a_table_that_fails_before_consult_is_a_503_and_nothing_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Any, fails: str
+) -> None:
+    if fails == "ask_again":
+        world.alipay.told = [LOST, LOST, LOST]
+        with pytest.raises(ConsultUnanswered):
+            world.link()
+    calls = len(world.alipay.calls)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.table, fails, Mock(side_effect=TableFault("away")))
+        with pytest.raises(NotSent) as raised:
+            world.link()
+    assert raised.value.status == 503
+    assert len(world.alipay.calls) == calls
+    counted.assert_any_call("Fault")
+    assert world.link()[0].qr_code
+
+
+def test_a_qr_code_that_cannot_be_stored_is_a_503_and_the_same_request_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(world.table, "note_qr_code", Mock(side_effect=TableFault("away")))
+        with pytest.raises(ConsultUnanswered):
+            world.link()
+    world.age("attemptedAt", 30)
+    assert world.link()[0].qr_code
 
 
 def test_a_refusal_names_its_code_and_ends_the_agreement(world: World) -> None:

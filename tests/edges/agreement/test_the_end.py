@@ -4,6 +4,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from autodebit.agreement.agreement import SealedTokens, Status, UnlinkedBy
@@ -14,6 +15,7 @@ from autodebit.errors import (
     AgreementNotRevocable,
     NotSent,
     OutcomeUnknown,
+    TableFault,
     UnknownAgreement,
     VaultUnavailable,
 )
@@ -124,6 +126,20 @@ def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) 
     assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.UNLINKING
     world.age("attemptedAt", ATTEMPT_S + 1)
     assert world.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
+
+
+@pytest.mark.parametrize("fails", ["get", "note_unlinking"])
+def test_a_table_that_fails_is_a_503_and_the_same_request_may_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Any, fails: str
+) -> None:
+    world.linked()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.table, fails, Mock(side_effect=TableFault("away")))
+        with pytest.raises(NotSent) as raised:
+            revoke(world)
+    assert raised.value.status == 503
+    counted.assert_any_call("Fault")
+    assert revoke(world).status is Status.UNLINKING
 
 
 def test_one_whose_time_is_over_is_unlinked_by_expiry_before_that_is_answered(world: World) -> None:

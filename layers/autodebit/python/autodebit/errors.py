@@ -268,7 +268,7 @@ class ConsultUnanswered(AutodebitError):
 
     status = 503
     title = "There is no QR code yet"
-    detail = "Alipay did not answer in time. Send the same request again, agreementId and all."
+    detail = "No answer of Alipay could be had or kept in time. Send the same request again, agreementId and all."
 
 
 class NotificationRejected(AutodebitError):

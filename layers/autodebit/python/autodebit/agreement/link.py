@@ -16,7 +16,7 @@ from autodebit.agreement.outcome import Refused, read_consult
 from autodebit.agreement.request import LinkRequest, new_auth_state
 from autodebit.agreement.transitions import Word
 from autodebit.alipay.gateway import AlipayGateway
-from autodebit.errors import AgreementConflict, ConsultRefused, ConsultUnanswered, GatewayError, NotSent
+from autodebit.errors import AgreementConflict, ConsultRefused, ConsultUnanswered, GatewayError, NotSent, TableFault
 from autodebit.polling import SENDING_S
 from autodebit.telemetry import logger
 
@@ -39,8 +39,24 @@ class Linker:
 
     def link(self, request: LinkRequest, notify_url: str, deadline: float) -> tuple[Agreement, bool]:
         """The agreement as it stands, and whether this very POST brought its QR code. `deadline` is on
-        time.monotonic's clock. Raises AgreementConflict, ConsultRefused, ConsultUnanswered and TableFault.
+        time.monotonic's clock. Raises AgreementConflict, ConsultRefused, ConsultUnanswered and NotSent.
         """
+        try:
+            agreement, ours = self._taken(request, deadline)
+        except TableFault as error:
+            telemetry.fault(error)
+            raise NotSent("agreement table") from error
+        if not ours:
+            return agreement, False
+        try:
+            return self._consult(agreement, request, notify_url, deadline), True
+        except TableFault as error:
+            # What Alipay said is lost: once this attempt must be dead, the same request asks again.
+            telemetry.fault(error)
+            raise ConsultUnanswered from error
+
+    def _taken(self, request: LinkRequest, deadline: float) -> tuple[Agreement, bool]:
+        """The agreement, and whether this POST is the one to ask for its QR code."""
         now, attempt = datetime.now(UTC), uuid4().hex
         auth_state = new_auth_state(request.agreement_id)
         created = self._table.create(
@@ -68,7 +84,7 @@ class Linker:
             if not taken.won:
                 return self._shown(self._await_other(taken.row, deadline)), False
             agreement = taken.row
-        return self._consult(agreement, request, notify_url, deadline), True
+        return agreement, True
 
     def _await_other(self, agreement: Agreement, deadline: float) -> Agreement:
         """The agreement once no other request has consult under way. Raises ConsultUnanswered if it takes too long."""

@@ -9,7 +9,7 @@ from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.transitions import Word
-from autodebit.errors import AgreementNotRevocable, PollingFault
+from autodebit.errors import AgreementNotRevocable, NotSent, PollingFault, TableFault
 from autodebit.polling import overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger
@@ -23,7 +23,15 @@ class Revoker:
         self._polling = polling
 
     def revoke(self, agreement_id: str, now: datetime) -> Agreement:
-        """The agreement: UNLINKING, or UNLINKED. Raises AgreementNotFound, AgreementNotRevocable and TableFault."""
+        """The agreement: UNLINKING, or UNLINKED. Raises AgreementNotFound, AgreementNotRevocable and NotSent."""
+        try:
+            return self._revoke(agreement_id, now)
+        except TableFault as error:
+            # Nobody is called from here. If the revocation was noted all the same, the sweep goes on with it.
+            telemetry.fault(error)
+            raise NotSent("agreement table") from error
+
+    def _revoke(self, agreement_id: str, now: datetime) -> Agreement:
         agreement = self._table.get(agreement_id)
         while agreement.status is Status.LINKED:
             if agreement.is_token_over(now):
