@@ -10,7 +10,7 @@ import pytest
 from autodebit.agreement.agreement import Status
 from autodebit.agreement.refresh import FAULTS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S, Due
-from autodebit.errors import NotSent, OutcomeUnknown, TableFault
+from autodebit.errors import NotSent, OutcomeUnknown, TableFault, VaultUnavailable
 
 from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, REFRESH_TOKEN, applied, result
 
@@ -56,7 +56,7 @@ def test_a_token_that_is_due_is_replaced_by_the_newer_ones(due: World) -> None:
         "refreshToken": REFRESH_TOKEN,
     }
     assert agreement.due_at
-    assert agreement.due_at > datetime.now(UTC) + timedelta(days=690)
+    assert agreement.due_at > datetime.now(UTC) + timedelta(days=680)
     assert agreement.attempt is None
     assert run(due) == dict.fromkeys(Due, 0)
     text = str(due.rows.scan()["Items"])
@@ -76,7 +76,7 @@ def test_without_a_new_refresh_token_the_old_one_goes_on(due: World) -> None:
     agreement = due.get()
     assert due.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == REFRESH_TOKEN
     assert agreement.due_at
-    assert agreement.due_at > datetime.now(UTC) + timedelta(days=690)
+    assert agreement.due_at > datetime.now(UTC) + timedelta(days=680)
 
 
 def test_a_refresh_that_brings_no_later_end_is_tried_again_after_a_day_and_not_every_hour(due: World) -> None:
@@ -133,6 +133,73 @@ def test_a_refusal_is_told_and_the_token_pays_until_its_end(due: World, counted:
     due.age("dueAt", 1)
     assert run(due)[Due.END] == 1
     assert due.get().status is Status.UNLINKED
+
+
+def test_a_refusal_of_the_first_refresh_is_told_30_days_before_the_end(world: World) -> None:
+    """However early or late an agreement's share of the spread is."""
+    expires_at = datetime.now(UTC) + timedelta(days=365)
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=expires_at.isoformat())
+    for number in range(20):
+        agreement_id = f"agr-{number}"
+        world.alipay.usual["applyToken"] = applied(
+            accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}", accessTokenExpiryTime=expires_at.isoformat()
+        )
+        agreement = world.linked(agreement_id)
+        assert agreement.due_at
+        assert expires_at - agreement.due_at > timedelta(days=30), "a day for the refusal"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        LOST,
+        NotSent("no connection"),
+        result("U", "UNKNOWN_EXCEPTION"),
+        "the same end",
+        applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=None),
+        "KMS away",
+        result("F", "INVALID_REFRESH_TOKEN"),
+    ],
+    ids=str,
+)
+def test_an_end_that_no_refresh_has_put_off_is_told_in_its_last_days_once(
+    world: World, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = (datetime.now(UTC) + timedelta(days=9.9)).isoformat(timespec="seconds")
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=ends)
+    world.linked()
+    if said == "KMS away":
+        monkeypatch.setattr(world.vault, "open", Mock(side_effect=VaultUnavailable("away")))
+    world.alipay.usual["applyToken"] = (
+        applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=ends) if isinstance(said, str) else said
+    )
+    for _ in range(3):
+        world.age("dueAt", 1)
+        run(world)
+    agreement = world.get()
+    assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementExpiring"]
+    assert agreement.status is Status.LINKED
+    if said == result("F", "INVALID_REFRESH_TOKEN"):
+        return
+    monkeypatch.undo()
+    world.age("dueAt", 1)
+    world.alipay.usual["applyToken"] = applied(accessToken=NEW_REFRESH, accessTokenExpiryTime=in_days(730))
+    assert run(world)[Due.REFRESH] == 1, "refreshes are tried on"
+    renewed = world.get()
+    assert renewed.token_expires_at
+    assert renewed.token_expires_at > datetime.now(UTC) + timedelta(days=700)
+    assert not renewed.expiring_told, "the next end is told anew"
+
+
+def test_a_token_that_lives_a_few_days_is_refreshed_and_its_end_not_told(world: World) -> None:
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(5))
+    world.linked()
+    world.alipay.usual["applyToken"] = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(6))
+    assert run(world)[Due.REFRESH] == 1
+    agreement = world.get()
+    assert [told.kind for told in agreement.told] == ["AgreementLinked"]
+    assert agreement.due_at
+    assert timedelta(hours=23) < agreement.due_at - datetime.now(UTC) < timedelta(hours=25)
 
 
 def test_what_cannot_be_refreshed_is_told_30_days_before_its_end(world: World) -> None:

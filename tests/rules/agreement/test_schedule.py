@@ -10,12 +10,16 @@ from autodebit.agreement.schedule import (
     ATTEMPT_S,
     EXCHANGE_S,
     EXPIRING,
+    REFRESH_AGAIN,
     Due,
     due,
+    due_once_told,
     exchange_is_over,
     first_due_at,
     is_dead,
+    is_ending,
     next_exchange_wait,
+    refresh_again_at,
     refresh_at,
 )
 
@@ -67,17 +71,25 @@ def test_an_attempt_is_dead_when_the_function_that_made_it_must_be() -> None:
 
 
 @pytest.mark.parametrize("share", range(0, 100, 7))
-def test_a_token_is_refreshed_between_31_and_11_days_before_its_end(share: int) -> None:
+def test_a_token_is_first_refreshed_between_45_and_31_days_before_its_end(share: int) -> None:
+    """So a wallet that refuses is told 30 days before, and one that answers is long before the 10 days asked for."""
     ahead = EXPIRES_AT - refresh_at(f"agr-{share}", EXPIRES_AT)
-    assert timedelta(days=11) <= ahead <= timedelta(days=31)
+    assert EXPIRING + timedelta(days=1) <= ahead <= timedelta(days=45)
 
 
-def test_ten_thousand_tokens_that_end_on_one_day_are_spread_over_twenty() -> None:
+def test_a_token_that_was_refreshed_is_not_refreshed_again_each_hour() -> None:
+    year, month, hours = (NOW + timedelta(days=days) for days in (365, 30, 0.5))
+    assert refresh_again_at("agr", year, NOW) == refresh_at("agr", year)
+    assert refresh_again_at("agr", month, NOW) == NOW + REFRESH_AGAIN
+    assert refresh_again_at("agr", hours, NOW) == hours, "its end is to be noted"
+
+
+def test_ten_thousand_tokens_that_end_on_one_day_are_spread_over_a_fortnight() -> None:
     hours = Counter(
         int((EXPIRES_AT - refresh_at(f"agr-{number}", EXPIRES_AT)) / timedelta(hours=1)) for number in range(10_000)
     )
-    assert len(hours) == 480
-    assert max(hours.values()) < 60, "some twenty in each hour"
+    assert len(hours) == 14 * 24
+    assert max(hours.values()) < 60, "some thirty in each hour"
 
 
 def test_what_is_due_first_after_a_link() -> None:
@@ -103,6 +115,28 @@ def test_what_is_due_first_after_a_link() -> None:
 )
 def test_what_is_due(changes: dict[str, object], when: timedelta, what: Due) -> None:
     assert due(linked(**changes), EXPIRES_AT - when) is what
+
+
+@pytest.mark.parametrize(
+    ("changes", "left", "ending"),
+    [
+        ({}, timedelta(days=10, seconds=1), False),
+        ({}, timedelta(days=10), True),
+        ({}, timedelta(seconds=1), True),
+        ({}, timedelta(0), False),
+        ({"expiring_told": True}, timedelta(days=1), False),
+        ({"token_expires_at": None}, timedelta(days=1), False),
+        ({"status": Status.UNLINKING}, timedelta(days=1), False),
+    ],
+)
+def test_the_last_days_are_told_once(changes: dict[str, object], left: timedelta, ending: bool) -> None:
+    assert is_ending(linked(**changes), EXPIRES_AT - left) is ending
+
+
+def test_once_it_is_told_the_refreshes_go_on_or_next_is_the_end() -> None:
+    assert due_once_told(linked()) == linked().due_at
+    assert due_once_told(linked(refresh_token=None)) == EXPIRES_AT
+    assert due_once_told(linked(refresh_refused="INVALID_REFRESH_TOKEN")) == EXPIRES_AT
 
 
 def test_the_waits_of_an_exchange_are_few_and_short() -> None:

@@ -307,10 +307,15 @@ class AgreementTable:
     # The token's years.
 
     def replace_tokens(self, agreement: Agreement, tokens: SealedTokens) -> Written[Agreement]:
-        """Put newer tokens in the place of those that were read."""
+        """Put newer tokens in the place of those that were read. An end that is no later was told once and for all."""
+        later = tokens.expires_at != agreement.token_expires_at
         return self._change(
             agreement,
-            [AgreementItem.attempt.remove(), *_tokens(agreement.agreement_id, tokens)],
+            [
+                AgreementItem.attempt.remove(),
+                *_tokens(agreement.agreement_id, tokens),
+                *([AgreementItem.expiringTold.remove()] if later else []),
+            ],
             AgreementItem.accessToken == agreement.access_token,
         )
 
@@ -326,16 +331,16 @@ class AgreementTable:
             AgreementItem.accessToken == agreement.access_token,
         )
 
-    def note_expiring(self, agreement: Agreement, at: datetime, due_at: datetime) -> Written[Agreement]:
-        """Tell that the token ends soon; next comes the end itself."""
+    def note_expiring(self, agreement: Agreement, at: datetime, due_at: datetime | None) -> Written[Agreement]:
+        """Tell that the token that was read ends soon, once; something is to be done about it again at `due_at`."""
         return self._change(
             agreement,
             [
                 AgreementItem.expiringTold.set(True),
-                AgreementItem.dueAt.set(stored_instant(due_at)),
+                set_or_remove(AgreementItem.dueAt, stored_if_any(due_at)),
                 *_tell(agreement, EXPIRING, at),
             ],
-            AgreementItem.expiringTold.does_not_exist(),
+            AgreementItem.expiringTold.does_not_exist() & (AgreementItem.accessToken == agreement.access_token),
         )
 
     def due_before(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[str]:
@@ -477,7 +482,6 @@ def _tokens(agreement_id: str, tokens: SealedTokens) -> list[Action]:
         set_or_remove(AgreementItem.dueShard, None if tokens.due_at is None else watch_shard(agreement_id)),
         set_or_remove(AgreementItem.dueAt, stored_if_any(tokens.due_at)),
         AgreementItem.refreshRefused.remove(),
-        AgreementItem.expiringTold.remove(),
     ]
 
 

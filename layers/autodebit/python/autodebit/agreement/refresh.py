@@ -19,7 +19,7 @@ from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.keep_tokens import TokenKeeper
 from autodebit.agreement.look import account_fields
 from autodebit.agreement.outcome import Refused, Tokens, read_tokens
-from autodebit.agreement.schedule import EXPIRING, REFRESH_AGAIN, Due, due, is_dead, refresh_at
+from autodebit.agreement.schedule import EXPIRING, Due, due, due_once_told, is_dead, is_ending, refresh_again_at
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
@@ -74,12 +74,26 @@ class Refresher:
         agreement = self._table.get(agreement_id)
         what = due(agreement, now)
         if what is Due.REFRESH:
-            self._refresh(agreement, now)
-        elif what is Due.TELL and agreement.token_expires_at is not None:
-            self._table.note_expiring(agreement, now, agreement.token_expires_at)
+            try:
+                self._refresh(agreement, now)
+            except Exception:
+                self._tell_if_ending(agreement)
+                raise
+            self._tell_if_ending(agreement)
+        elif what is Due.TELL:
+            self._table.note_expiring(agreement, now, due_once_told(agreement))
         elif what is Due.END:
             self._table.unlink(agreement, Word.EXPIRY, UnlinkedBy.EXPIRY, agreement.token_expires_at or now)
         return what
+
+    def _tell_if_ending(self, tried: Agreement) -> None:
+        """Tell the end of an agreement in its last days whose refresh was `tried` and brought no later one."""
+        now = datetime.now(UTC)
+        if not is_ending(tried, now):
+            return
+        agreement = self._table.get(tried.agreement_id)
+        if is_ending(agreement, now) and agreement.token_expires_at == tried.token_expires_at:
+            self._table.note_expiring(agreement, now, due_once_told(agreement))
 
     def _refresh(self, agreement: Agreement, now: datetime) -> None:
         if not is_dead(agreement, now):
@@ -112,9 +126,7 @@ class Refresher:
             sealed = replace(sealed, refresh_token=agreement.refresh_token)
         expires_at = tokens.expires_at or agreement.token_expires_at
         if expires_at is not None:
-            due_at = refresh_at(agreement.agreement_id, expires_at)
-            if expires_at == agreement.token_expires_at:
-                due_at = max(due_at, datetime.now(UTC) + REFRESH_AGAIN)
+            due_at = refresh_again_at(agreement.agreement_id, expires_at, datetime.now(UTC))
             sealed = replace(sealed, expires_at=expires_at, due_at=due_at)
         old = agreement.access_token
         while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == old:
@@ -129,7 +141,8 @@ class Refresher:
         logger.error("refresh refused", resultCode=code)
         expires_at = agreement.token_expires_at
         if expires_at is not None:
-            self._table.note_refresh_refused(agreement, code, max(now, expires_at - EXPIRING))
+            due_at = expires_at if agreement.expiring_told else max(now, expires_at - EXPIRING)
+            self._table.note_refresh_refused(agreement, code, due_at)
 
 
 def _refresh_body(agreement: Agreement, refresh_token: str) -> bytes:

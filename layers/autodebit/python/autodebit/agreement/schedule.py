@@ -31,20 +31,25 @@ ATTEMPT_S = 20
 REVOKE_AGAIN_S = 24 * 3600
 """After a spent schedule a revocation is taken on again once a day, until Alipay answers."""
 
-REFRESH_LATEST = timedelta(days=11)
-"""A token is refreshed at the latest so long before it expires: Alipay asks for 10 days, a day is for failed tries.
-
-https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
-"""
-
-REFRESH_SPREAD = timedelta(days=20)
-"""Tokens that expire on one day are refreshed over so many."""
-
 EXPIRING = timedelta(days=30)
 """So long before its end an agreement that cannot be refreshed is told."""
 
+REFRESH_LATEST = EXPIRING + timedelta(days=1)
+"""A token is first refreshed at the latest so long before it expires: a wallet that refuses is to be told in time.
+
+Alipay asks for 10 days. https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
+"""
+
+REFRESH_SPREAD = timedelta(days=14)
+"""Tokens that expire on one day are refreshed over so many."""
+
 REFRESH_AGAIN = timedelta(days=1)
-"""After a refresh that brought no later expiry."""
+"""The least time between a refresh that was answered and the next: for wallets whose tokens live for a month only, and
+for those that answer with no later end.
+"""
+
+LAST_DAYS = timedelta(days=10)
+"""With less than this left, an agreement that no refresh has prolonged is told, too, whatever the refreshes came to."""
 
 
 class Due(StrEnum):
@@ -92,10 +97,28 @@ def due(agreement: Agreement, now: datetime) -> Due:
     return Due.NOTHING if agreement.expiring_told else Due.TELL
 
 
+def is_ending(agreement: Agreement, now: datetime) -> bool:
+    """Whether its last days have begun and nobody was told."""
+    expires_at = agreement.token_expires_at
+    if agreement.status is not Status.LINKED or expires_at is None or agreement.expiring_told:
+        return False
+    return expires_at - LAST_DAYS <= now < expires_at
+
+
 def refresh_at(agreement_id: str, expires_at: datetime) -> datetime:
     """When a token that has a refresh token is refreshed. Each agreement has its own share of the spread."""
     share = zlib.crc32(agreement_id.encode()) / 2**32
     return expires_at - REFRESH_LATEST - REFRESH_SPREAD * share
+
+
+def refresh_again_at(agreement_id: str, expires_at: datetime, now: datetime) -> datetime:
+    """When a token that was refreshed `now` is refreshed again, or its end noted."""
+    return min(max(refresh_at(agreement_id, expires_at), now + REFRESH_AGAIN), expires_at)
+
+
+def due_once_told(agreement: Agreement) -> datetime | None:
+    """When something is to be done about an agreement whose end is told: the refreshes go on, or next is the end."""
+    return agreement.due_at if _is_refreshable(agreement) else agreement.token_expires_at
 
 
 def first_due_at(agreement_id: str, expires_at: datetime | None, *, refreshable: bool) -> datetime | None:

@@ -34,4 +34,4 @@ TOLD: dict[Status, str] = {
 """What is told when an agreement enters a status."""
 
 EXPIRING = "AgreementExpiring"
-"""What is told of an agreement that ends within 30 days and cannot be refreshed."""
+"""What is told of an agreement that ends within 30 days and cannot be refreshed, or within 10 days and was not."""
