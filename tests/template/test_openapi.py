@@ -1,5 +1,6 @@
 """docs/openapi.yaml: its routes are the template's, and its examples are what its schemas say."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,13 @@ def test_an_example_is_what_its_schema_says(place: str) -> None:
     validator = Draft202012Validator(described["schema"] | {"components": DOCUMENT["components"]})
     for example in examples:
         assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def test_an_agreement_is_the_one_that_events_show() -> None:
+    shown = json.loads((ROOT / "docs/events/agreement.schema.json").read_text("utf-8"))
+    described = DOCUMENT["components"]["schemas"]["Agreement"]
+    assert set(described["properties"]) == {*shown["properties"], "qrCode"}, "nothing is told while the code is out"
+    assert set(described["required"]) == set(shown["required"])
 
 
 def test_every_answer_but_a_fault_has_an_example_somewhere() -> None:
