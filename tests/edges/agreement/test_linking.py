@@ -332,6 +332,22 @@ def test_a_code_whose_minute_is_over_failed_with_what_was_heard_last(
     assert len(world.alipay.called("applyToken")) == 1, "none after 55 s"
 
 
+def test_what_an_unanswered_consult_left_is_no_reason_of_a_failed_exchange(
+    world: World, kms_away: Callable[[], None]
+) -> None:
+    """`resultCode` is a code, also where applyToken was never called."""
+    world.alipay.told = [LOST, LOST, LOST]
+    with pytest.raises(ConsultUnanswered):
+        world.link()
+    assert world.get().last_said
+    world.exchanging()
+    kms_away()
+    world.looker.look(AGREEMENT_ID, 0)
+    world.age("authCodeAt", 55)
+    agreement, _ = world.looker.look(AGREEMENT_ID, 13)
+    assert (agreement.status, agreement.result_code) == (Status.FAILED, "NO_ANSWER")
+
+
 @pytest.mark.parametrize(
     ("then", "status", "perhaps"),
     [

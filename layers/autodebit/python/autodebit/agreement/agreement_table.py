@@ -213,12 +213,13 @@ class AgreementTable:
     # The exchange.
 
     def note_code(self, agreement: Agreement, sealed: bytes, at: datetime, overdue_at: datetime) -> Written[Agreement]:
-        """Keep the authCode: from now on it is exchanged. The first one counts."""
+        """Keep the authCode: from now on it is exchanged. The first one counts; what consult said is past."""
         return self._change(
             agreement,
             [
                 AgreementItem.authCode.set(sealed),
                 AgreementItem.authCodeAt.set(stored_instant(at)),
+                AgreementItem.lastSaid.remove(),
                 *watched_from(AgreementItem, agreement.agreement_id, overdue_at),
             ],
             AgreementItem.authCode.does_not_exist(),
