@@ -1,5 +1,6 @@
 """Tokens in their years: refreshed in time, told when they cannot be, and never lost by a crash."""
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -111,6 +112,46 @@ def test_a_process_killed_after_the_answer_loses_nothing(due: World) -> None:
     due.age("attemptedAt", ATTEMPT_S + 1)
     run(due)
     assert due.opened(due.get()) == NEW_TOKEN
+
+
+def test_an_attempt_is_counted_from_just_before_its_call(due: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_at = []
+    opened = due.vault.open
+
+    def slowly(*arguments: Any) -> str:
+        time.sleep(0.05)
+        opened_at.append(datetime.now(UTC))
+        return opened(*arguments)
+
+    monkeypatch.setattr(due.vault, "open", slowly)
+    run(due)
+    assert due.get().attempted_at >= opened_at[0] - timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [
+        (result("S", "SUCCESS"), 0),
+        (result("F", "INVALID_ACCESS_TOKEN"), 0),
+        (result("U", "UNKNOWN_EXCEPTION"), 1),
+        (LOST, 1),
+    ],
+    ids=str,
+)
+def test_a_token_that_comes_for_an_agreement_that_ended_meanwhile_is_revoked(
+    due: World, counted: Any, said: Any, faults: int
+) -> None:
+    renewed = due.alipay.usual["applyToken"]
+
+    def overtaken() -> Any:
+        due.canceled(ACCESS_TOKEN)
+        return renewed
+
+    due.alipay.told = [overtaken, said]
+    run(due)
+    assert due.get().status is Status.UNLINKED
+    assert due.alipay.called("revoke") == [{"accessToken": NEW_TOKEN}]
+    assert counted.mock_calls.count(call("Fault")) == faults
 
 
 def test_two_runs_at_once_refresh_once(due: World) -> None:

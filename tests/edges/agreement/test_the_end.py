@@ -179,7 +179,10 @@ def test_a_refresh_that_was_stored_first_is_revoked_at_alipay(world: World) -> N
         world.table.unlink = unlink  # type: ignore[method-assign]
         stored = world.get()
         renewed = SealedTokens(
-            access_token=b"sealed anew", refresh_token=None, expires_at=datetime.now(UTC).replace(year=2037), due_at=None
+            access_token=b"sealed anew",
+            refresh_token=None,
+            expires_at=datetime.now(UTC).replace(year=2037),
+            due_at=None,
         )
         assert world.table.replace_tokens(stored, renewed).won
         return unlink(*arguments)

@@ -80,7 +80,7 @@ class Looker:
         if is_dead(agreement, now):
             if exchange_is_over(received_at, now):
                 return self._fail(agreement, agreement.last_said or NO_ANSWER), None
-            agreement = self._apply_token(agreement, now)
+            agreement = self._apply_token(agreement)
             if not agreement.is_exchanging:
                 return agreement, None
             now = datetime.now(UTC)
@@ -90,14 +90,14 @@ class Looker:
             return self._table.note_look(agreement, max(now, over_at)).row, None
         return self._table.note_look(agreement, exchange_overdue_at(now, wait_s)).row, wait_s
 
-    def _apply_token(self, agreement: Agreement, now: datetime) -> Agreement:
+    def _apply_token(self, agreement: Agreement) -> Agreement:
         """Call applyToken once, if nobody else does, and act on what it says."""
         try:
             code = self._vault.open(agreement.auth_code or b"", agreement.agreement_id, "authCode")
         except NotSent as error:
             telemetry.call_failed("applyToken", error)
             return agreement
-        taken = self._table.take(agreement, uuid4().hex, now, unaccounted=1)
+        taken = self._table.take(agreement, uuid4().hex, datetime.now(UTC), unaccounted=1)
         if not taken.won:
             return taken.row
         before, agreement = agreement, taken.row
@@ -135,7 +135,7 @@ class Looker:
     def _revoke(self, agreement: Agreement, looks_made: int) -> tuple[Agreement, int | None]:
         now = datetime.now(UTC)
         if is_dead(agreement, now):
-            agreement = self._call_revoke(agreement, now)
+            agreement = self._call_revoke(agreement)
             if agreement.status is not Status.UNLINKING:
                 return agreement, None
             now = datetime.now(UTC)
@@ -147,19 +147,19 @@ class Looker:
             agreement, overdue_at(now, REVOKE_AGAIN_S if wait_s is None else wait_s)
         ).row, wait_s
 
-    def _call_revoke(self, agreement: Agreement, now: datetime) -> Agreement:
+    def _call_revoke(self, agreement: Agreement) -> Agreement:
         """Call revoke once, if nobody else calls Alipay about this agreement, and act on what it says."""
         try:
             token = self._vault.open(agreement.access_token or b"", agreement.agreement_id, "accessToken")
         except NotSent as error:
             telemetry.call_failed("revoke", error)
             return agreement
-        taken = self._table.take(agreement, uuid4().hex, now)
+        taken = self._table.take(agreement, uuid4().hex, datetime.now(UTC))
         if not taken.won:
             return taken.row
         agreement = taken.row
         try:
-            reading = read_revoke(self._call("revoke", _revoke_body(agreement, token)))
+            reading = read_revoke(self._call("revoke", revoke_body(agreement, token)))
         except GatewayError as error:
             return self._table.put_back(agreement, f"revoke: {error.reason}", unaccounted=0).row
         if isinstance(reading, Revoked):
@@ -184,7 +184,7 @@ def _exchange_body(agreement: Agreement, auth_code: str) -> bytes:
     )
 
 
-def _revoke_body(agreement: Agreement, access_token: str) -> bytes:
+def revoke_body(agreement: Agreement, access_token: str) -> bytes:
     """https://docs.antom.com/ac/ams/authrevocation"""
     account = account_fields(agreement)
     return canonical({"accessToken": access_token} | {n: v for n, v in account.items() if n == "merchantAccountId"})

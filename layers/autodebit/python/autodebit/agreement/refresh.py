@@ -17,8 +17,8 @@ from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.keep_tokens import TokenKeeper
-from autodebit.agreement.look import account_fields
-from autodebit.agreement.outcome import Refused, Tokens, read_tokens
+from autodebit.agreement.look import account_fields, revoke_body
+from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_revoke, read_tokens
 from autodebit.agreement.schedule import EXPIRING, Due, due, due_once_told, is_dead, is_ending, refresh_again_at
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
@@ -32,8 +32,8 @@ from autodebit.telemetry import logger
 FAULTS_MAX = 10
 """Agreements in a row that could not be seen to, after which a run gives up: the next hour's does the rest."""
 
-MARGIN_MS = 20_000
-"""A run begins no more when its function has less time than this left: one call may take half of it."""
+MARGIN_MS = 40_000
+"""A run begins no more when its function has less time than this left: two calls may take half of it."""
 
 
 class Refresher:
@@ -96,10 +96,11 @@ class Refresher:
             self._table.note_expiring(agreement, now, due_once_told(agreement))
 
     def _refresh(self, agreement: Agreement, now: datetime) -> None:
+        """Refresh its tokens, if nobody else calls Alipay about this agreement."""
         if not is_dead(agreement, now):
             return
         refresh_token = self._vault.open(agreement.refresh_token or b"", agreement.agreement_id, "refreshToken")
-        taken = self._table.take(agreement, uuid4().hex, now)
+        taken = self._table.take(agreement, uuid4().hex, datetime.now(UTC))
         if not taken.won:
             return
         agreement = taken.row
@@ -135,6 +136,26 @@ class Refresher:
             if written.won:
                 return
             agreement = written.row
+        if agreement.status is Status.UNLINKED:
+            self._revoke(agreement, tokens.access_token)
+
+    def _revoke(self, agreement: Agreement, token: str) -> None:
+        """Nobody may be debited by a token that came for an agreement which has ended meanwhile; it is kept nowhere."""
+        try:
+            answer = self._gateway.call(
+                "authorizations/revoke", revoke_body(agreement, token), time.monotonic() + TIMEOUT_S
+            )
+        except GatewayError as error:
+            telemetry.call_failed("revoke", error)
+            said = error.reason
+        else:
+            reading = read_revoke(answer)
+            if isinstance(reading, Revoked):
+                logger.warning("agreement ended during its refresh, the new token is revoked")
+                return
+            said = reading.said
+        telemetry.count("Fault")
+        logger.error("agreement ended during its refresh, the new token is not revoked", said=said)
 
     def _note_refused(self, agreement: Agreement, code: str, now: datetime) -> None:
         telemetry.count("RefreshRefused")

@@ -26,7 +26,9 @@ CODE_LOOKS = 5
 """Looks, a second apart, for an authCode that was announced: polling is started before the code is stored."""
 
 ATTEMPT_S = 20
-"""An attempt older than this is dead: no function that makes one runs longer."""
+"""An attempt older than this is dead: its call ended by its time limit, and what it brought is stored, or lost with who
+made it. It is counted from just before the call.
+"""
 
 REVOKE_AGAIN_S = 24 * 3600
 """After a spent schedule a revocation is taken on again once a day, until Alipay answers."""
