@@ -78,7 +78,8 @@ class World:
         self.alipay: Gateway[Json] = Gateway("authorizations", USUAL, json.loads)
         self.machine = Machine("agreementId", 0)
         self.kms = Kms(keys[0], TABLE_NAME)
-        digests = TokenDigests(keys[1])
+        self.digest_key = keys[1]
+        digests = TokenDigests(self.digest_key)
         shared = SharedKey(self.kms, self.table.wrapped_key, self.table.keep_wrapped_key)
         self.vault = Vault(self.kms, TABLE_NAME, shared)
         webhooks = Kms(keys[0], TABLE_NAME)

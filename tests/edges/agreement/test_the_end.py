@@ -8,7 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 from autodebit.agreement.agreement import SealedTokens, Status, UnlinkedBy
+from autodebit.agreement.agreement_table import BELONGS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S
+from autodebit.agreement.token_digest import TokenDigests
 from autodebit.errors import (
     AgreementNotFound,
     AgreementNotLinked,
@@ -220,6 +222,39 @@ def test_a_canceled_token_ends_its_agreement(world: World) -> None:
     before = world.row()
     assert world.canceled(ACCESS_TOKEN).status is Status.UNLINKED
     assert world.row() == before
+
+
+def test_a_canceled_token_ends_each_agreement_that_has_it(world: World) -> None:
+    """The wallet gave the same token for a second consent."""
+    world.linked()
+    world.linked("agr-second")
+    world.canceled(ACCESS_TOKEN)
+    for agreement_id in (AGREEMENT_ID, "agr-second"):
+        ended = world.get(agreement_id)
+        assert (ended.status, ended.unlinked_by) == (Status.UNLINKED, UnlinkedBy.BUYER)
+
+
+def test_a_canceled_token_whose_second_link_is_not_stored_yet_ends_the_first_and_comes_again(world: World) -> None:
+    world.linked()
+    world.exchanging("agr-second")
+    world.table.note_token(TokenDigests(world.digest_key).digest(ACCESS_TOKEN), "agr-second")
+    with pytest.raises(UnknownAgreement):
+        world.canceled(ACCESS_TOKEN)
+    assert world.get().status is Status.UNLINKED
+    world.looker.look("agr-second", 0)
+    assert world.canceled(ACCESS_TOKEN).status is Status.UNLINKED
+    assert world.get("agr-second").status is Status.UNLINKED
+
+
+def test_a_token_leads_to_so_many_agreements_and_no_more(world: World, counted: Mock) -> None:
+    for number in range(BELONGS_MAX):
+        assert world.table.note_token("digest", f"agr-{number}")
+    assert not world.table.note_token("digest", "agr-more")
+    assert world.table.note_token("digest", "agr-7"), "it leads there already"
+    assert len(world.row("token.digest")["belongsTo"]) == BELONGS_MAX
+    world.table.note_token = Mock(return_value=False)  # type: ignore[method-assign]
+    assert world.linked().status is Status.LINKED
+    counted.assert_any_call("Fault")
 
 
 def test_a_token_that_nobody_has_is_refused(world: World) -> None:

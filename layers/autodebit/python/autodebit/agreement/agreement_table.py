@@ -12,9 +12,15 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
 from pynamodb.exceptions import DoesNotExist
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
@@ -32,6 +38,9 @@ from autodebit.rows.watch import WATCH_SHARDS, Overdue, WatchIndex, watch_shard,
 TABLE_NAME = os.environ["AGREEMENTS_TABLE"]
 
 _KEY_ROW = "vault.key"
+
+BELONGS_MAX = 100
+"""Agreements that one token leads to: so many consents of one buyer nobody asks for in earnest."""
 
 
 class WatchedAgreements(WatchIndex["AgreementItem"]):  # type: ignore[no-untyped-call]
@@ -103,13 +112,15 @@ class AgreementItem(Model, TellingItem):
 
 
 class TokenItem(Model):
-    """A row beside: the agreement that a token belongs to, by the token's keyed digest."""
+    """A row beside: the agreements that a token belongs to, by the token's keyed digest. Mostly it is one; a wallet may
+    give the same token for a second consent.
+    """
 
     class Meta(Timeouts):
         table_name = TABLE_NAME
 
     agreementId = UnicodeAttribute(hash_key=True)
-    belongsTo = UnicodeAttribute()
+    belongsTo = UnicodeSetAttribute()
 
 
 class KeyItem(Model):
@@ -375,19 +386,31 @@ class AgreementTable:
 
     # The rows beside.
 
-    def note_token(self, digest: str, agreement_id: str) -> None:
-        """Let the token of this digest lead to its agreement. Written before the token is: a crash leaves no harm."""
-        with table_faults():
-            TokenItem(_token_row(digest), belongsTo=agreement_id).save()
+    def note_token(self, digest: str, agreement_id: str) -> bool:
+        """Let the token of this digest lead to this agreement, too; False if it leads to too many others.
 
-    def get_by_token(self, digest: str) -> Agreement:
-        """The agreement that has, or had, the token of this digest. Raises AgreementNotFound."""
+        Written before the token is: a crash leaves no harm.
+        """
+        belongs_to = TokenItem.belongsTo
+        few = size(belongs_to) < BELONGS_MAX  # type: ignore[no-untyped-call]
         try:
             with table_faults():
-                agreement_id = TokenItem.get(_token_row(digest), consistent_read=True).belongsTo
+                TokenItem(_token_row(digest)).update(
+                    actions=[belongs_to.add({agreement_id})],
+                    condition=belongs_to.does_not_exist() | few | belongs_to.contains(agreement_id),
+                )
+        except ConditionFailed:
+            return False
+        return True
+
+    def by_token(self, digest: str) -> list[Agreement]:
+        """The agreements that have, or had, the token of this digest: one at least. Raises AgreementNotFound."""
+        try:
+            with table_faults():
+                agreement_ids = TokenItem.get(_token_row(digest), consistent_read=True).belongsTo
         except DoesNotExist:
             raise AgreementNotFound("no such token") from None
-        return self.get(agreement_id)
+        return [self.get(agreement_id) for agreement_id in sorted(agreement_ids)]
 
     def wrapped_key(self) -> bytes | None:
         """The vault's data key, wrapped; None before anything was sealed."""
@@ -401,7 +424,9 @@ class AgreementTable:
         """Keep the vault's data key, unless there is one: what is kept."""
         try:
             with table_faults():
-                KeyItem(_KEY_ROW, wrappedKey=wrapped).save(KeyItem.agreementId.does_not_exist())
+                KeyItem(_KEY_ROW).update(
+                    actions=[KeyItem.wrappedKey.set(wrapped)], condition=KeyItem.agreementId.does_not_exist()
+                )
         except ConditionFailed:
             return self.wrapped_key() or wrapped
         return wrapped

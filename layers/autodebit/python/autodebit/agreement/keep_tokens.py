@@ -1,11 +1,13 @@
 """Make tokens ready to be kept: the way back from a token to its agreement first, then the token, sealed."""
 
+from autodebit import telemetry
 from autodebit.agreement.agreement import SealedTokens
 from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.outcome import Tokens
 from autodebit.agreement.schedule import first_due_at
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.vault import Vault
+from autodebit.telemetry import logger
 
 
 class TokenKeeper:
@@ -18,7 +20,9 @@ class TokenKeeper:
 
     def seal(self, agreement_id: str, tokens: Tokens) -> SealedTokens:
         """The tokens as the agreement's row keeps them. Raises VaultUnavailable and TableFault."""
-        self._table.note_token(self._digests.digest(tokens.access_token), agreement_id)
+        if not self._table.note_token(self._digests.digest(tokens.access_token), agreement_id):
+            telemetry.count("Fault")
+            logger.error("a token that too many agreements have: its cancellation will not end this one")
         refresh = tokens.refresh_token
         return SealedTokens(
             access_token=self._vault.seal(tokens.access_token, agreement_id, "accessToken"),

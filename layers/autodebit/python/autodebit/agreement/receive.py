@@ -58,24 +58,28 @@ class AuthorizationReceiver:
         key_version = self._credentials.authenticate(message, signature_header)
         authorization = parse_authorization(message.body)
         logger.append_keys(authorizationNotifyType=authorization.kind.value, keyVersion=key_version)
-        agreement = self._find(authorization)
-        logger.append_keys(agreementId=agreement.agreement_id)
+        agreements = self._find(authorization)
+        logger.append_keys(agreementId=" ".join(agreement.agreement_id for agreement in agreements))
         if not authorization.succeeded:
             logger.warning("authorization without success")
-            return agreement
+            return agreements[-1]
         if authorization.kind is Kind.TOKEN_CANCELED:
-            return self._unlink(agreement, now)
+            return self._unlink(agreements, now)
+        (agreement,) = agreements
         if agreement.status is not Status.AUTHORIZING:
             return agreement
         if authorization.kind is Kind.TOKEN_CREATED:
             return self._link(agreement, authorization, now)
         return agreement if agreement.is_exchanging else self._keep_code(agreement, authorization, now)
 
-    def _find(self, authorization: Authorization) -> Agreement:
-        """The agreement that the notification is about. Raises UnknownAgreement."""
+    def _find(self, authorization: Authorization) -> list[Agreement]:
+        """The agreements that the notification is about: each that has the token, or the one that was asked for.
+
+        Raises UnknownAgreement.
+        """
         try:
             if authorization.kind is Kind.TOKEN_CANCELED:
-                return self._table.get_by_token(self._digests.digest(authorization.secret))
+                return self._table.by_token(self._digests.digest(authorization.secret))
             agreement_id = agreement_id_in(authorization.auth_state)
             if agreement_id is None:
                 raise UnknownAgreement("no such authState")
@@ -84,7 +88,7 @@ class AuthorizationReceiver:
             raise UnknownAgreement("no such agreement") from None
         if agreement.auth_state != authorization.auth_state:
             raise UnknownAgreement("no such authState")
-        return agreement
+        return [agreement]
 
     def _keep_code(self, agreement: Agreement, authorization: Authorization, now: datetime) -> Agreement:
         """Have the code exchanged: start who will do it, then store it."""
@@ -101,11 +105,12 @@ class AuthorizationReceiver:
         sealed = self._keeper.seal(agreement.agreement_id, Tokens(authorization.secret))
         return self._table.link(agreement, Word.NOTIFY, now, sealed, authorization.user_login_id).row
 
-    def _unlink(self, agreement: Agreement, now: datetime) -> Agreement:
-        """The buyer has ended it in the wallet; or it follows our own revocation."""
-        while agreement.status in (Status.LINKED, Status.UNLINKING):
-            by = UnlinkedBy.BUYER if agreement.status is Status.LINKED else UnlinkedBy.MERCHANT
-            agreement = self._table.unlink(agreement, Word.NOTIFY, by, now).row
-        if agreement.status is Status.AUTHORIZING:
+    def _unlink(self, agreements: list[Agreement], now: datetime) -> Agreement:
+        """The buyer has ended them in the wallet; or it follows our own revocation."""
+        for agreement in agreements:
+            while agreement.status in (Status.LINKED, Status.UNLINKING):
+                by = UnlinkedBy.BUYER if agreement.status is Status.LINKED else UnlinkedBy.MERCHANT
+                agreement = self._table.unlink(agreement, Word.NOTIFY, by, now).row
+        if any(agreement.status is Status.AUTHORIZING for agreement in agreements):
             raise UnknownAgreement("its link is not stored yet")
         return agreement
