@@ -280,8 +280,8 @@ def test_an_exchange_killed_between_alipays_answer_and_its_write_is_made_once_mo
     links.buyer(agreement_id, "approve")
     with fast.polling_at(1):
         with fast.faults_of("ApplyToken") as faults:
-            # The first write takes the call upon itself, the second one links.
-            faults.add({"op": UPDATE_ITEM, "match": agreement_id, "skip": 1, "hold": True, "drop": "before"})
+            # The first write takes the call upon itself, the second lets the token lead here, the third links.
+            faults.add({"op": UPDATE_ITEM, "match": agreement_id, "skip": 2, "hold": True, "drop": "before"})
             assert links.notify(agreement_id)["acknowledged"]
             eventually(faults.holds, "answered by Alipay, held before the write")
             assert links.get(agreement_id).json["status"] == "AUTHORIZING"
