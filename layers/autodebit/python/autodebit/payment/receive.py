@@ -42,5 +42,5 @@ class Receiver:
         reading = read_notification(order, notification)
         order = settle_unless_crossed(self._table, order, reading, Witness.NOTIFY, now)
         if isinstance(reading, Contradiction):
-            raise AmountMismatch(f"not the order's: {reading.said}")
+            raise AmountMismatch("it does not name the order's id, amount and currency")
         return order

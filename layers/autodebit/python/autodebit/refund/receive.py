@@ -41,5 +41,5 @@ class Receiver:
         reading = read_notification(refund, notification)
         refund = settle(self._table, refund, reading, Witness.NOTIFY, now)
         if isinstance(reading, Contradiction):
-            raise AmountMismatch(f"not the refund's: {reading.said}")
+            raise AmountMismatch("it does not name the refund's id, amount and currency")
         return refund
