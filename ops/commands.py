@@ -259,7 +259,7 @@ def _show(stack: Stack, row: "Order | Refund", *, as_json: bool) -> None:
     from ops import documents, screens
 
     now = _now()
-    refunds = stack.refunds.of_payment(row.key) if isinstance(row, Order) and row.refundable is not None else []
+    refunds = stack.refunds.of_order(row) if isinstance(row, Order) else []
     if as_json:
         _print_json(documents.row(row, now, stack.close_after_s, refunds))
     else:

@@ -1,6 +1,7 @@
 """GET /payments/{paymentRequestId}/refunds, all of them or one: as they are stored."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from autodebit.api import Answer, Event, answers_problems
 from autodebit.errors import RefundNotFound
@@ -8,7 +9,6 @@ from autodebit.payment.answers import named_order
 from autodebit.payment.order_table import OrderTable
 from autodebit.refund.answers import found, listed
 from autodebit.refund.refund_table import RefundTable
-from autodebit.refund.request import REFUND_REQUEST_ID
 from autodebit.telemetry import logger, metrics
 
 orders = OrderTable()
@@ -20,13 +20,11 @@ refunds = RefundTable()
 @answers_problems
 def handler(event: Event, context: Any) -> Answer:
     """200 and the refunds, or the one; a 404 problem for an unknown payment, and for a refund of another one."""
-    payment_request_id = orders.get(named_order(event)).payment_request_id
-    refund_request_id = event["pathParameters"].get("refundRequestId")
-    if refund_request_id is None:
-        return listed(refunds.of_payment(payment_request_id))
-    if not REFUND_REQUEST_ID.fullmatch(refund_request_id):
+    order = orders.get(named_order(event))
+    name = event["pathParameters"].get("refundRequestId")
+    if name is None:
+        return listed(refunds.of_order(order))
+    refund_request_id = unquote(name)  # API Gateway hands it on as it stands in the URL
+    if refund_request_id not in order.refunds:
         raise RefundNotFound
-    refund = refunds.get(refund_request_id)
-    if refund.payment_request_id != payment_request_id:
-        raise RefundNotFound
-    return found(refund)
+    return found(refunds.get(refund_request_id))

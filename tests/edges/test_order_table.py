@@ -171,6 +171,7 @@ def test_a_result_is_stored_and_the_order_leaves_the_index(rows: Any, witness: W
         "settledAt": "2026-11-22T09:31:00.000Z",
         "settledDay": "2026-11-22#18",
         "refundable": 1990,
+        "unrefunded": 1990,
         "paymentId": PAYMENT_ID,
         "resultCode": "SUCCESS",
         "resultMessage": "success.",

@@ -16,7 +16,7 @@ WATCHING = {"absences", "absentAt", "heard", "inquiries", "lastInquiry", "lookAt
 ATTENTION = {"attentionShard", "attentionSince", "acknowledged"}
 """Attributes that say that a person has to look at the order, or has."""
 
-GAINED = {"contradictions", "told", "tells", "refundable", "refunded", "crossed"} | ATTENTION
+GAINED = {"contradictions", "told", "tells", "refundable", "unrefunded", "refunds", "crossed"} | ATTENTION
 """Attributes that an order may gain, or that may change, once it is final."""
 
 KEPT_WITH_IT = {"contradictions", "tells", "told"} | ATTENTION

@@ -152,5 +152,5 @@ class Refunds:
             if row["status"] != "INIT":
                 assert (there["status"] if there and there["known"] else "FAIL") == row["status"], (row, there)
         assert int(order["refundable"]) == PAID - sums["SUCCESS"] - sums["INIT"] >= 0
-        assert int(order.get("refunded", 0)) == sums["SUCCESS"]
+        assert PAID - int(order["unrefunded"]) == sums["SUCCESS"]
         assert sums["SUCCESS"] <= PAID - int(payment["kept"]) <= sums["SUCCESS"] + sums["INIT"]

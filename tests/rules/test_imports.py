@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("aws", "event_bus", "events", "rows.days"),
         "reconciliation",
         *("alipay.amount", "payment.order", "payment.order_table"),
-        *("refund.adopt", "refund.refund", "refund.refund_table"),
+        *("refund.adopt", "refund.refund", "refund.refund_table", "refund.seen"),
     ),
     # Events out: what is told of a row knows no kind of row
     "events": ("instants",),

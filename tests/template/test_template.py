@@ -18,7 +18,6 @@ from autodebit.polling import parse_schedule
 from autodebit.refund.refund_table import (
     RefundItem,
     RefundsForAPerson,
-    RefundsOfPayment,
     SettledRefunds,
     WatchedRefunds,
 )
@@ -177,14 +176,14 @@ def test_a_role_can_do_what_its_function_does_and_nothing_more(function: str) ->
     assert ("states:StartExecution" in allowed) is ("polling_machine" in source)
     lists = function in ("ListPaymentsFunction", "GetRefundFunction")
     reconciles = function == "ReconcileFunction"
-    assert ("dynamodb:Query" in allowed) is (
-        lists or reconciles or function.startswith("Sweep") or function == "RefreshTokensFunction"
-    )
+    queries = ("ListPaymentsFunction", "ReconcileFunction", "RefreshTokensFunction")
+    assert ("dynamodb:Query" in allowed) is (function in queries or function.startswith("Sweep"))
     publishes = "publish" in source
     assert ("dynamodb:UpdateItem" in allowed) is not (function.startswith("Get") or lists or publishes)
     # A refused condition is followed by a read.
     assert ("dynamodb:GetItem" in allowed) is not (function == "ListPaymentsFunction" or publishes)
-    assert ("dynamodb:BatchGetItem" in allowed) is (lists or reconciles)
+    # Who reads what Alipay lists holds it against all refunds of the payment.
+    assert ("dynamodb:BatchGetItem" in allowed) is (lists or reconciles or "refund.observe" in source)
     for action in ("dynamodb:GetRecords", "sqs:SendMessage"):
         assert (action in allowed) is publishes
     assert ("events:PutEvents" in allowed) is (publishes or reconciles)
@@ -320,7 +319,6 @@ WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
                 (WatchedRefunds, WATCHED),
                 (SettledRefunds, ["settledDay", "settledAt"]),
                 (RefundsForAPerson, ["attentionShard", "attentionSince"]),
-                (RefundsOfPayment, ["paymentRequestId", "createdAt"]),
             ],
         ),
         ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
@@ -354,12 +352,10 @@ def test_who_looks_for_rows_looks_into_an_index() -> None:
         "ListPaymentsRole": {"Sub": "${OrderTable.Arn}/index/byReference"},
         "SweepAgreementsRole": {"Sub": "${AgreementTable.Arn}/index/watched"},
         "RefreshTokensRole": {"Sub": "${AgreementTable.Arn}/index/due"},
-        "GetRefundRole": {"Sub": "${RefundTable.Arn}/index/byPayment"},
         "SweepRefundsRole": {"Sub": "${RefundTable.Arn}/index/watched"},
         "ReconcileRole": [
             {"Sub": "${OrderTable.Arn}/index/settled"},
             {"Sub": "${RefundTable.Arn}/index/settled"},
-            {"Sub": "${RefundTable.Arn}/index/byPayment"},
         ],
     }
 

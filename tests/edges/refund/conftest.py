@@ -15,6 +15,7 @@ from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderItem, OrderTable
 from autodebit.refund.initiate import Initiator
 from autodebit.refund.inquire import Inquirer
+from autodebit.refund.observe import Observer
 from autodebit.refund.receive import Receiver
 from autodebit.refund.refund import Refund
 from autodebit.refund.refund_table import RefundItem, RefundTable
@@ -76,6 +77,7 @@ class World:
         credentials: Any = Signed()
         self.initiator = Initiator(self.orders, self.refunds, gateway, machine)
         self.inquirer = Inquirer(self.refunds, gateway)
+        self.observer = Observer(self.orders, self.refunds, gateway)
         self.receiver = Receiver(self.refunds, credentials)
 
     def paid(self, **changes: Any) -> Order:

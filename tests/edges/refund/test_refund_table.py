@@ -291,21 +291,26 @@ def observed(**changes: Any) -> Refund:
     return refund(body="", refund_id=REFUND_ID, **{"attempt": "observer"} | facts | changes)
 
 
+def observe(world: World, one: Refund) -> Refund | None:
+    return world.refunds.observe(one, world.orders.get(one.payment_request_id))
+
+
 def test_an_observed_refund_is_booked_and_told_once(world: World) -> None:
     world.paid()
-    stored = world.refunds.observe(observed())
+    stored = observe(world, observed())
     assert stored is not None
     assert [told.kind for told in stored.told] == ["RefundObserved"]
     assert replace(stored, told=()) == observed()
     assert world.left() == (1000, 990)
-    assert world.refunds.observe(observed(attempt="again")) == stored
+    assert observe(world, observed(attempt="again")) == stored
     assert world.left() == (1000, 990)
+    assert world.orders.get(ID).refunds == {REFUND_REQUEST_ID}
 
 
 def test_an_observed_refund_takes_what_others_have_reserved_until_they_give_it_back(world: World) -> None:
     world.paid()
     ours = created(world, "1500")
-    world.refunds.observe(observed(refund_request_id="portal-1", amount=Amount("HKD", "1990")))
+    observe(world, observed(refund_request_id="portal-1", amount=Amount("HKD", "1990")))
     assert world.left() == (-1500, 1990)
     assert world.refunds.create(refund(refund_request_id="ref-2", amount=Amount("HKD", "1"))) is None
     world.refunds.settle(ours, FAILED, Witness.REFUND, LATER)
@@ -313,20 +318,41 @@ def test_an_observed_refund_takes_what_others_have_reserved_until_they_give_it_b
     assert world.refunds.create(refund(refund_request_id="ref-2", amount=Amount("HKD", "1"))) is None
 
 
+def test_more_than_was_paid_is_neither_observed_nor_settled(world: World) -> None:
+    world.paid()
+    ours = created(world, "1500")
+    assert observe(world, observed(refund_request_id="portal-1", amount=Amount("HKD", "1991"))) is None
+    assert observe(world, observed(refund_request_id="portal-1", amount=Amount("HKD", "491"))) is not None
+    assert observe(world, observed(refund_request_id="portal-2", attempt="b", amount=Amount("HKD", "1500"))) is None
+    assert not world.refunds.settle(ours, GIVEN_BACK, Witness.REFUND, LATER).won
+    assert world.refunds.get(ours.key) == ours
+    assert world.left() == (-1, 491)
+
+
+def test_nothing_is_observed_of_an_order_that_got_another_refund_meanwhile(world: World) -> None:
+    before = world.paid()
+    created(world, "1")
+    assert world.refunds.observe(observed(refund_request_id="portal-1"), before) is None
+    once = world.orders.get(ID)
+    observe(world, observed(refund_request_id="portal-1"))
+    assert world.refunds.observe(observed(refund_request_id="portal-2", attempt="another"), once) is None
+    assert world.left() == (999, 990)
+
+
 @pytest.mark.parametrize("final", FINALS)
 def test_a_refund_of_ours_is_not_observed(world: World, final: Final[Status]) -> None:
     world.paid()
     ours = created(world)
-    assert world.refunds.observe(observed()) == ours
+    assert observe(world, observed()) == ours
     settled = world.refunds.settle(ours, final, Witness.REFUND, LATER).row
     booked = world.left()
-    assert world.refunds.observe(observed()) == settled
+    assert observe(world, observed(attempt="again")) == settled
     assert world.left() == booked
 
 
 def test_nothing_is_observed_of_a_payment_that_is_not_success(world: World) -> None:
     world.orders.create(order())
-    assert world.refunds.observe(observed()) is None
+    assert observe(world, observed()) is None
     with pytest.raises(RefundNotFound):
         world.refunds.get(REFUND_REQUEST_ID)
 
@@ -343,8 +369,10 @@ def test_the_refunds_of_a_payment_are_listed_oldest_first_as_they_are_stored_now
         at = NOW + timedelta(seconds=int(refund_request_id[-3:]))
         created(world, "1", refund_request_id=refund_request_id, created_at=at)
     created(world, payment_request_id=other.key)
-    assert [each.key for each in world.refunds.of_payment(ID)] == ids
-    assert world.refunds.of_payment("nobody") == []
+    assert world.refunds.of_order(world.paid(payment_request_id="new")) == []
+    stored = world.orders.get(ID)
+    created(world, "1", refund_request_id="later")
+    assert [each.key for each in world.refunds.of_order(stored)] == ids
 
 
 def test_every_attribute_comes_back(world: World) -> None:
@@ -552,7 +580,7 @@ def test_many_partial_refunds_at_once_never_exceed_and_none_is_refused_while_eno
         assert left == 1990 - sum(stored)
         assert all(value > left for value, end in zip(values, ends, strict=True) if end == "refused")
         assert not (enough and "refused" in ends)
-        refunds = world.refunds.of_payment(payment.key)
+        refunds = world.refunds.of_order(world.orders.get(payment.key))
         finals = [chance.choice(FINALS) for _ in refunds]
         with ThreadPoolExecutor(32) as pool:
             won = list(pool.map(partial(settled, world), refunds * 2, finals * 2))

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 from autodebit import repeat
+from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import (
     AmountMismatch,
@@ -26,9 +27,11 @@ from autodebit.errors import (
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order import Witness as PaymentWitness
 from autodebit.polling import NEVER
+from autodebit.refund.adopt import adopt
 from autodebit.refund.inquire import SCHEDULE
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
+from autodebit.refund.seen import Seen
 from autodebit.rows.table import stored_instant
 
 from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, given_back, refused, transaction
@@ -462,6 +465,89 @@ def test_one_of_ours_that_failed_and_is_listed_as_done_is_a_contradiction(world:
     stored = world.refunds.get(REFUND_REQUEST_ID)
     assert (stored.status, [told.kind for told in stored.told]) == (Status.FAIL, ["RefundFailed", "RefundContradicted"])
     assert world.left() == (1990, None)
+
+
+def listed(world: World, *transactions: Any) -> None:
+    """A look at the payment that lists these refunds."""
+    world.alipay.told = [paid(transactions=list(transactions))]
+    world.observer.look(world.orders.get(ID), datetime.now(UTC), 0.0)
+
+
+def booked(world: World) -> list[str]:
+    """The keys of the refunds that gave money back; what they gave back is what the order says."""
+    done = [each for each in world.refunds.of_order(world.orders.get(ID)) if each.status is Status.SUCCESS]
+    assert sum(int(each.amount.value) for each in done) == (world.left()[1] or 0)
+    return sorted(each.key for each in done)
+
+
+def test_a_portal_refund_listed_without_and_with_its_request_id_is_booked_once(world: World) -> None:
+    paid_now(world)
+    listed(world, transaction(transactionRequestId=None))
+    listed(world, transaction())
+    listed(world, transaction(transactionRequestId=None))
+    assert booked(world) == ["portal-refund-id"]
+
+
+def test_a_refund_of_ours_listed_without_its_request_id_is_not_adopted(world: World) -> None:
+    paid_now(world)
+    world.ask("990")
+    amount = {"currency": "HKD", "value": "990"}
+    listed(world, transaction(transactionRequestId=None, transactionId=REFUND_ID, transactionAmount=amount))
+    assert booked(world) == [REFUND_REQUEST_ID]
+
+
+def test_a_refund_of_ours_that_is_init_is_not_taken_for_one_of_the_portal(world: World) -> None:
+    waiting(world)
+    amount = {"currency": "HKD", "value": "990"}
+    listed(world, transaction(transactionRequestId=None, transactionId=REFUND_ID, transactionAmount=amount))
+    assert (booked(world), world.left()) == ([], (1000, None))
+    world.inquirer.look(REFUND_REQUEST_ID, 0)
+    listed(world, transaction(transactionRequestId=None, transactionId=REFUND_ID, transactionAmount=amount))
+    assert booked(world) == [REFUND_REQUEST_ID]
+
+
+def test_two_portal_refunds_that_repeat_the_payments_request_id_are_two(world: World) -> None:
+    paid_now(world)
+    for _ in range(2):
+        listed(
+            world,
+            transaction(transactionRequestId=ID, transactionId="portal-a"),
+            transaction(transactionRequestId=ID, transactionId="portal-b"),
+        )
+    assert booked(world) == ["portal-a", "portal-b"]
+
+
+def test_portal_refunds_that_sum_to_more_than_was_paid_are_a_contradiction_of_the_order(
+    world: World, counted: Mock
+) -> None:
+    paid_now(world)
+    amount = {"currency": "HKD", "value": "1491"}
+    listed(world, transaction(), transaction(transactionRequestId="p-2", transactionId="b", transactionAmount=amount))
+    assert booked(world) == ["portal-1"]
+    assert world.orders.get(ID).contradictions == {"refund p-2 of 1491: more than was paid"}
+    counted.assert_any_call("Contradiction")
+
+
+def test_a_refund_of_ours_that_others_have_left_nothing_for_is_not_booked(world: World, counted: Mock) -> None:
+    """Alipay says that it gave back more than was paid: our books do not, and a person is called."""
+    waiting(world)
+    listed(world, transaction(transactionAmount={"currency": "HKD", "value": "1990"}))
+    assert world.notified().is_init
+    found, _ = world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert (found.is_init, found.last_inquiry) == (True, f"inquiry SUCCESS {REFUND_ID}")
+    assert found.contradictions == {f"notify SUCCESS {REFUND_ID}", f"inquiry SUCCESS {REFUND_ID}"}
+    assert booked(world) == ["portal-1"]
+    counted.assert_any_call("Contradiction")
+
+
+def test_of_many_who_see_one_portal_refund_at_once_one_books_it(world: World) -> None:
+    paid_now(world)
+    order_now = world.orders.get(ID)
+    seen = [Seen("portal-1", "R", Amount("HKD", "500")), Seen(None, "R", Amount("HKD", "500"))] * 8
+    with ThreadPoolExecutor(16) as pool:
+        shown = list(pool.map(lambda one: adopt(world.orders, world.refunds, ID, one, order_now.created_at), seen))
+    assert len({each.key for each in shown if each}) == 1
+    assert world.left() == (1490, 500)
 
 
 def test_a_payment_that_alipay_has_cancelled_is_a_contradiction_of_the_order(world: World) -> None:

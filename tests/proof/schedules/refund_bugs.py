@@ -29,11 +29,11 @@ def _times(factor: int) -> Any:
     """What a refund holds of its payment changes by so many times its amount."""
 
     def by(change: Any, named: Named) -> Any:
-        def changed(payment_request_id: str, amount: Any) -> Any:
-            made = change(payment_request_id, amount)
+        def changed(payment_request_id: str, amount: Any, *more: Any) -> Any:
+            made = change(payment_request_id, amount, *more)
             refundable = named("payment.order_table:OrderItem").refundable
             return named("rows.transaction:Change")(
-                made.item, made.leaves, [refundable.add(factor * int(amount.value))]
+                made.item, made.leaves, [refundable.add(factor * int(amount.value)), *made.actions[1:]]
             )
 
         return changed
@@ -42,8 +42,8 @@ def _times(factor: int) -> Any:
 
 
 def _rest_not_asked(reserve: Any, named: Named) -> Any:
-    def reserved(payment_request_id: str, amount: Any) -> Any:
-        made = reserve(payment_request_id, amount)
+    def reserved(payment_request_id: str, amount: Any, *more: Any) -> Any:
+        made = reserve(payment_request_id, amount, *more)
         return named("rows.transaction:Change")(made.item, Path("status") == "SUCCESS", made.actions)
 
     return reserved

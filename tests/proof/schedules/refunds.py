@@ -47,6 +47,7 @@ ORDER = {
     "currency": {"S": "HKD"},
     "amountValue": {"S": str(PAID)},
     "refundable": {"N": str(PAID)},
+    "unrefunded": {"N": str(PAID)},
     "referenceOrderId": {"S": "1"},
     "createdAt": {"S": "2026-11-22T09:29:00.000Z"},
     "paymentExpiryTime": {"S": "2026-11-22T09:29:55Z"},
@@ -433,8 +434,12 @@ def _check_write(before: Any, after: Any) -> None:
         raise Violation("never more than was paid", f"{held} of {PAID}, and {left} is left")
     if left != PAID - held:
         raise Violation("what is left is what nobody holds", f"{held} of {PAID} is held, and {left} is left")
-    if int(order.get("refunded", {"N": "0"})["N"]) != given:
-        raise Violation("the order shows what was given back", f"{order.get('refunded')}, and it is {given}")
+    if PAID - int(order["unrefunded"]["N"]) != given:
+        raise Violation("the order shows what was given back", f"{order['unrefunded']} is left of it, and {given} was")
+    if set(order.get("refunds", {"SS": []})["SS"]) != {
+        name for name, row in zip(REFUNDS, after.refunds, strict=True) if row
+    }:
+        raise Violation("the order knows its refunds", str(order.get("refunds")))
     for place, (old, new) in enumerate(zip(before.refunds, after.refunds, strict=True)):
         if old == new:
             continue

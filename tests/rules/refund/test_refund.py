@@ -8,10 +8,10 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.payment.order import order_document
 from autodebit.polling import NEVER
-from autodebit.refund.adopt import Seen
 from autodebit.refund.inquire import SCHEDULE
 from autodebit.refund.observe import refunds_in
 from autodebit.refund.refund import Status, Witness, refund_document
+from autodebit.refund.seen import Seen
 
 from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, REFUND_TIME, refund, transaction
 from tests.kit.samples import ID, NOW, order, paid, result
@@ -119,9 +119,9 @@ def test_a_refund_that_succeeded_is_seen() -> None:
 
 
 def test_one_without_a_request_id_is_known_by_alipays_own() -> None:
-    assert seen(transaction(transactionRequestId=None)) == [
-        Seen("portal-refund-id", "portal-refund-id", Amount("HKD", "500"))
-    ]
+    [unnamed] = seen(transaction(transactionRequestId=None))
+    assert unnamed == Seen(None, "portal-refund-id", Amount("HKD", "500"))
+    assert unnamed.key == "portal-refund-id"
 
 
 def test_ids_are_kept_in_the_lengths_that_rows_have() -> None:

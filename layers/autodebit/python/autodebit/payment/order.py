@@ -109,11 +109,13 @@ class Order:
     result_message: str | None = None
     payment_time: str | None = None
 
-    # Refunds, in minor units; None until the order is SUCCESS.
+    # Refunds; amounts in minor units.
     refundable: int | None = None
-    """What no refund has given back or reserved."""
+    """What no refund has given back or reserved; None until the order is SUCCESS."""
     refunded: int | None = None
-    """What was given back."""
+    """What was given back; None while that is nothing."""
+    refunds: frozenset[str] = frozenset()
+    """The keys of its refunds, whatever became of them."""
 
     contradictions: frozenset[str] = frozenset()
     """Authentic messages that contradict the order; a person has to look at them."""

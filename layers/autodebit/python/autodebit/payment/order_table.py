@@ -18,7 +18,7 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     UnicodeSetAttribute,
 )
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
@@ -120,7 +120,8 @@ class OrderItem(SettlingItem, Model):
     paymentId = UnicodeAttribute(null=True)
     paymentTime = UnicodeAttribute(null=True)
     refundable = NumberAttribute(null=True)
-    refunded = NumberAttribute(null=True)
+    unrefunded = NumberAttribute(null=True)
+    refunds = UnicodeSetAttribute(null=True)
 
     watched = WatchedOrders()
     settled = SettledOrders()
@@ -181,12 +182,14 @@ class OrderTable(SettlingRows[Order]):
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
             raise ValueError(f"{witness} does not make an order {final.status}")
         token = uuid4().hex
+        paid = int(order.amount.value) if final.status is Status.SUCCESS else None
         result: list[tuple[Any, Any]] = [
             (OrderItem.resultCode, final.result_code),
             (OrderItem.resultMessage, final.result_message),
             (OrderItem.paymentId, final.transaction_id),
             (OrderItem.paymentTime, final.transaction_time),
-            (OrderItem.refundable, int(order.amount.value) if final.status is Status.SUCCESS else None),
+            (OrderItem.refundable, paid),
+            (OrderItem.unrefunded, paid),
         ]
         return self.change(
             order.key,
@@ -347,10 +350,14 @@ class OrderTable(SettlingRows[Order]):
             )
 
 
-def reserve(payment_request_id: str, amount: Amount) -> Change:
+def reserve(payment_request_id: str, amount: Amount, refund_request_id: str) -> Change:
     """What a refund of this amount takes of what its payment can give back, if that is enough."""
     value = int(amount.value)
-    return _on_paid(payment_request_id, [OrderItem.refundable.add(-value)], OrderItem.refundable >= value)
+    return _on_paid(
+        payment_request_id,
+        [OrderItem.refundable.add(-value), OrderItem.refunds.add({refund_request_id})],
+        OrderItem.refundable >= value,
+    )
 
 
 def give_back(payment_request_id: str, amount: Amount) -> Change:
@@ -359,16 +366,30 @@ def give_back(payment_request_id: str, amount: Amount) -> Change:
 
 
 def note_refunded(payment_request_id: str, amount: Amount) -> Change:
-    """What a refund gave back, of what it had reserved."""
-    return _on_paid(payment_request_id, [OrderItem.refunded.add(int(amount.value))])
+    """What a refund gave back, of what it had reserved, if others have left that much."""
+    value = int(amount.value)
+    return _on_paid(payment_request_id, [OrderItem.unrefunded.add(-value)], OrderItem.unrefunded >= value)
 
 
-def note_observed(payment_request_id: str, amount: Amount) -> Change:
-    """What somebody else gave back. Less than nothing is left while one of ours, which Alipay must refuse, has not
-    given back what it had reserved.
+def note_observed(order: Order, amount: Amount, refund_request_id: str) -> Change:
+    """What somebody else gave back, if that much was left, and `order` has no refund that it had not when it was read.
+
+    `refundable` becomes less than nothing while one of ours, which Alipay must refuse, has not given back what it had
+    reserved.
     """
     value = int(amount.value)
-    return _on_paid(payment_request_id, [OrderItem.refundable.add(-value), OrderItem.refunded.add(value)])
+    known: Condition = (
+        size(OrderItem.refunds) == len(order.refunds) if order.refunds else OrderItem.refunds.does_not_exist()  # type: ignore[no-untyped-call]
+    )
+    return _on_paid(
+        order.payment_request_id,
+        [
+            OrderItem.refundable.add(-value),
+            OrderItem.unrefunded.add(-value),
+            OrderItem.refunds.add({refund_request_id}),
+        ],
+        (OrderItem.unrefunded >= value) & known,
+    )
 
 
 def _on_paid(payment_request_id: str, actions: list[Action], provided: Condition | None = None) -> Change:
@@ -423,6 +444,11 @@ def _provided(order: Order, final: Final[Status], witness: Witness) -> Condition
     return needed
 
 
+def _refunded(item: OrderItem) -> int | None:
+    """What was given back; None while it is nothing."""
+    return int(item.amountValue) - int(item.unrefunded) or None if item.unrefunded is not None else None
+
+
 def _order(item: OrderItem) -> Order:
     return Order(
         payment_request_id=item.paymentRequestId,
@@ -465,7 +491,8 @@ def _order(item: OrderItem) -> Order:
         result_message=item.resultMessage,
         payment_time=item.paymentTime,
         refundable=None if item.refundable is None else int(item.refundable),
-        refunded=None if item.refunded is None else int(item.refunded),
+        refunded=_refunded(item),
+        refunds=frozenset(item.refunds or ()),
         contradictions=frozenset(item.contradictions or ()),
         told=told_in(item),
         acknowledged=acknowledged_in(item),

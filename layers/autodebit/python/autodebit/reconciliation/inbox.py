@@ -1,5 +1,6 @@
 """The stack's inbox: each file that comes is reconciled, told and counted; each day that is over is looked through."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from autodebit.event_bus import EventBus
 from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.reconcile import Document, Reconciler, late_day
 from autodebit.reconciliation.records import Records
-from autodebit.reconciliation.results import finished
+from autodebit.reconciliation.results import INQUIRED_MAX, finished
 from autodebit.reconciliation.store import Bucket
-from autodebit.refund.adopt import Seen, adopt
+from autodebit.refund.adopt import adopt
 from autodebit.refund.refund_table import RefundTable
+from autodebit.refund.seen import Seen
 from autodebit.telemetry import logger
 
 INBOX = "inbox/"
@@ -51,9 +53,10 @@ class Inbox:
         if document is None:
             logger.info("file is known")
             return _NOTHING
-        for refund in document.get("observed", ()):
-            self._adopt(refund, now)
-        return self._tell(document)
+        doubts = {key for refund in document.get("observed", ()) for key in self._adopt(refund, now)}
+        told = self._tell(document)
+        refunds = [*told["refunds"], *sorted(doubts - set(told["refunds"]))]
+        return {"payments": told["payments"], "refunds": refunds[:INQUIRED_MAX]}
 
     def end_of_days(self, now: datetime) -> ToInquire:
         """Look through the day of which no further file is expected since today. Raises as `receive`."""
@@ -63,15 +66,19 @@ class Inbox:
             return _NOTHING
         return self._tell(document)
 
-    def _adopt(self, refund: dict[str, Any], now: datetime) -> None:
-        """Book a refund that somebody made in the portal, if its payment is paid here and its amount can be."""
+    def _adopt(self, refund: dict[str, Any], now: datetime) -> Iterator[str]:
+        """Book a refund that somebody made in the portal, if its payment is paid here. If it may be one of ours that is
+        INIT, the id of that one: it has to be inquired.
+        """
         amount = Amount(refund["refundAmount"]["currency"], refund["refundAmount"]["value"])
-        payment_request_id, refund_request_id = refund["paymentRequestId"], refund["refundRequestId"]
-        for order in self._orders.get_many([payment_request_id] if payment_request_id else []):
-            paid = order.refundable is not None and order.amount.currency == amount.currency
-            if paid and int(amount.value) > 0:
-                seen = Seen(refund_request_id, refund["refundId"], amount)
-                adopt(self._refunds, payment_request_id, seen, now)
+        request_id = refund["refundRequestId"]
+        # An older file may repeat the payment's request id in place of the refund's.
+        for order in self._orders.get_many([refund["paymentRequestId"] or request_id]):
+            if int(amount.value) > 0:
+                seen = Seen(request_id, refund.get("refundId"), amount)
+                known = adopt(self._orders, self._refunds, order.payment_request_id, seen, now)
+                if known and known.is_init:
+                    yield known.key
 
     def _tell(self, document: Document) -> ToInquire:
         [refusal] = self._bus.put([finished(document)])

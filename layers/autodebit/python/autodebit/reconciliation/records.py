@@ -41,7 +41,8 @@ class Records:
         found = list(self._refunds.get_many(sorted(wanted)))
         # An older file's refund may carry its payment's request id: then it is one of that payment's.
         payments = wanted - {refund.refund_request_id for refund in found} if _has_refund_ids(lines) else set()
-        found += [refund for payment in sorted(payments) for refund in self._refunds.of_payment(payment)]
+        for order in self._orders.get_many(sorted(payments)):
+            found += self._refunds.of_order(order)
         yield from self._refunded((refund, _day(refund.key, refund.settled_at, refund.refund_time)) for refund in found)
 
     def _refunded(self, refunds: Iterable[tuple[Refund | SettledRefund, str]]) -> Iterator[Ours]:

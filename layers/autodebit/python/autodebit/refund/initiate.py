@@ -25,7 +25,6 @@ from autodebit.errors import (
     TableFault,
 )
 from autodebit.instants import told_instant
-from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order_table import OrderTable
@@ -127,7 +126,7 @@ class Initiator:
         if order.payment_id is not None:
             return order.payment_id
         try:
-            answer = self._gateway.call("payments/inquiryPayment", naming_body(order), deadline)
+            answer = self._observer.look(order, _now(), deadline)
         except GatewayError as error:
             telemetry.call_failed("inquiryPayment", error)
             raise NotSent("paymentId unknown") from error
@@ -182,6 +181,8 @@ class Initiator:
         """Find out what somebody else gave back; if that fails, the next refusal leads here again."""
         try:
             self._observer.look(order, _now(), deadline)
+        except GatewayError as error:
+            telemetry.call_failed("inquiryPayment", error)
         except TableFault as error:
             logger.error("payment not looked at", reason=str(error))
             telemetry.count("Fault")

@@ -14,7 +14,7 @@ from autodebit.polling import NEVER, next_wait, overdue_at
 from autodebit.refund.outcome import read_inquiry
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
-from autodebit.settle import settle
+from autodebit.settle import said_by, settle
 from autodebit.telemetry import logger
 
 SCHEDULE = (15, 15, 15, 120, 600, 600, 3600, 7200, 21600, 54000)
@@ -41,9 +41,10 @@ class Inquirer:
         reading = self._inquire(refund)
         now = datetime.now(UTC)
         refund = settle(self._table, refund, reading, Witness.INQUIRY, now)
-        if not isinstance(reading, Final):
+        if refund.is_init:
+            said = said_by(Witness.INQUIRY, reading) if isinstance(reading, Final) else reading.said
             late_from = overdue_at(now, wait_s) if wait_s is not None else NEVER
-            refund = self._table.note_inquiry(refund, reading.said, late_from).row
+            refund = self._table.note_inquiry(refund, said, late_from).row
         if refund.is_init:
             logger.info("refund still INIT", inquiry=inquiry, waitSeconds=wait_s)
             if wait_s is None:

@@ -7,51 +7,49 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from autodebit import telemetry
 from autodebit.alipay.amount import POSITIVE_VALUE, Amount
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import Contradiction, Final, Reading, result_of
 from autodebit.alipay.strict_json import text_at
-from autodebit.errors import GatewayError
 from autodebit.payment.naming import naming_body
 from autodebit.payment.order import Order
 from autodebit.payment.order import Witness as PaymentWitness
 from autodebit.payment.order_table import OrderTable
 from autodebit.payment.outcome import read_inquiry
-from autodebit.refund.adopt import Seen, adopt
+from autodebit.refund.adopt import adopt
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
+from autodebit.refund.seen import Seen
 from autodebit.settle import settle
 
 
 class Observer:
-    """Looks at one payment once."""
+    """Reads what inquiryPayment says of a payment that is SUCCESS here."""
 
     def __init__(self, orders: OrderTable, refunds: RefundTable, gateway: AlipayGateway) -> None:
         self._orders = orders
         self._refunds = refunds
         self._gateway = gateway
 
-    def look(self, order: Order, now: datetime, deadline: float) -> None:
-        """Ask Alipay what became of a payment that is SUCCESS, and adopt the refunds that are unknown here.
+    def look(self, order: Order, now: datetime, deadline: float) -> dict[str, Any]:
+        """Ask Alipay what became of the payment, and adopt the refunds that are unknown here: the answer.
 
-        What speaks against our rows is kept with them for a person. A call that brings no authentic answer by
-        `deadline`, on time.monotonic's clock, changes nothing. Raises TableFault.
+        What speaks against our rows is kept with them for a person. Raises TableFault; and GatewayError if there is no
+        authentic answer by `deadline`, on time.monotonic's clock.
         """
-        try:
-            answer = self._gateway.call("payments/inquiryPayment", naming_body(order), deadline)
-        except GatewayError as error:
-            telemetry.call_failed("inquiryPayment", error)
-            return
+        answer = self._gateway.call("payments/inquiryPayment", naming_body(order), deadline)
         reading = read_inquiry(order, answer)
         settle(self._orders, order, reading, PaymentWitness.INQUIRY, now)
-        if isinstance(reading, Contradiction):
-            return
+        if not isinstance(reading, Contradiction):
+            self.hear(order, answer, now)
+        return answer
+
+    def hear(self, order: Order, answer: dict[str, Any], now: datetime) -> None:
+        """Adopt the refunds that an answer about this payment lists. Raises TableFault."""
         for seen in refunds_in(answer):
-            if seen.amount.currency == order.amount.currency:
-                refund = adopt(self._refunds, order.payment_request_id, seen, now)
-                if refund is not None and not refund.is_init:  # one that is INIT is left to inquiryRefund
-                    settle(self._refunds, refund, _read(refund, order, seen), Witness.INQUIRY, now)
+            refund = adopt(self._orders, self._refunds, order.payment_request_id, seen, now)
+            if refund is not None and not refund.is_init:  # one that is INIT is left to inquiryRefund
+                settle(self._refunds, refund, _read(refund, order, seen), Witness.INQUIRY, now)
 
 
 def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:
@@ -66,14 +64,19 @@ def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:
         currency = text_at(transaction, "transactionAmount", "currency")
         value = text_at(transaction, "transactionAmount", "value") or ""
         refund_id = text_at(transaction, "transactionId")
-        refund_request_id = text_at(transaction, "transactionRequestId") or refund_id
+        request_id = text_at(transaction, "transactionRequestId")
         if (
             (kind, status) == ("REFUND", "SUCCESS")
-            and refund_request_id
+            and (request_id or refund_id)
             and currency
             and POSITIVE_VALUE.fullmatch(value)
         ):
-            yield Seen(refund_request_id[:64], refund_id[:64] if refund_id else None, Amount(currency, value))
+            yield Seen(_id(request_id), _id(refund_id), Amount(currency, value))
+
+
+def _id(text: str | None) -> str | None:
+    """An id in the length that is kept."""
+    return text[:64] if text else None
 
 
 def _read(refund: Refund, order: Order, seen: Seen) -> Reading[Status]:

@@ -1,7 +1,7 @@
 """The refund table: one row a refund, and the sum that never exceeds what was paid.
 
 Storing a refund reserves its amount on the order in the same transaction; the write that settles it FAIL gives it back
-in one, too. The row is the idempotency record, and is never deleted.
+in one, too. The order knows its refunds by these writes. The row is the idempotency record, and is never deleted.
 """
 
 import os
@@ -11,13 +11,14 @@ from typing import Any
 from uuid import uuid4
 
 from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+from pynamodb.indexes import IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import RefundNotFound
 from autodebit.events import Told
+from autodebit.payment.order import Order
 from autodebit.payment.order_table import give_back, note_observed, note_refunded, reserve
 from autodebit.polling import sending_overdue_at
 from autodebit.refund.refund import Refund, SettledRefund, Status, Witness
@@ -26,7 +27,7 @@ from autodebit.rows.attention import AttentionIndex, acknowledged_in
 from autodebit.rows.days import DayIndex, settled_day, settled_on
 from autodebit.rows.guard import Written
 from autodebit.rows.settling import SettlingItem, SettlingRows
-from autodebit.rows.table import Timeouts, read_instant, stored_instant, table_faults
+from autodebit.rows.table import Timeouts, read_instant, stored_instant
 from autodebit.rows.told import tell, told_entry, told_in
 from autodebit.rows.transaction import Change, together
 from autodebit.rows.watch import WatchIndex, watch_shard, watched_from
@@ -38,17 +39,6 @@ class WatchedRefunds(WatchIndex["RefundItem"]):  # type: ignore[no-untyped-call]
     class Meta:
         index_name = "watched"
         projection = IncludeProjection(["pollingRound", "attemptedAt"])
-
-
-class RefundsOfPayment(GlobalSecondaryIndex["RefundItem"]):  # type: ignore[no-untyped-call]
-    """The refunds of a payment, oldest first."""
-
-    class Meta:
-        index_name = "byPayment"
-        projection = KeysOnlyProjection()
-
-    paymentRequestId = UnicodeAttribute(hash_key=True)
-    createdAt = UnicodeAttribute(range_key=True)
 
 
 class RefundsForAPerson(AttentionIndex["RefundItem"]):  # type: ignore[no-untyped-call]
@@ -82,7 +72,6 @@ class RefundItem(SettlingItem, Model):
     refundTime = UnicodeAttribute(null=True)
 
     watched = WatchedRefunds()
-    by_payment = RefundsOfPayment()
     attention = RefundsForAPerson()
     settled = SettledRefunds()
 
@@ -100,18 +89,18 @@ class RefundTable(SettlingRows[Refund]):
         item = _item(refund)
         item.watchShard = watch_shard(refund.refund_request_id)
         item.overdueAt = stored_instant(sending_overdue_at(refund.attempted_at))
-        return self._store(item, refund.attempt, reserve(refund.payment_request_id, refund.amount))
+        return self._store(item, refund.attempt, reserve(refund.payment_request_id, refund.amount, refund.key))
 
-    def observe(self, refund: Refund) -> Refund | None:
-        """Keep, book and tell a refund that nobody asked for here: the refund that stands there now, this one or an
-        earlier one of its id. None if the order is not SUCCESS.
+    def observe(self, refund: Refund, order: Order) -> Refund | None:
+        """Keep, book and tell a refund of the order that nobody asked for here: the refund that stands there now, this
+        one or an earlier one of its id. None if the order has changed since it was read, or has not that much left.
         """
         item = _item(refund)
         item.settledBy, item.settledAt = refund.settled_by, stored_instant(refund.created_at)
         item.settledDay = settled_day(refund.refund_request_id, refund.created_at, refund.refund_time)
         item.refundId, item.refundTime = refund.refund_id, refund.refund_time
         item.told, item.tells = [told_entry(Told(OBSERVED, refund.created_at))], True
-        return self._store(item, refund.attempt, note_observed(refund.payment_request_id, refund.amount))
+        return self._store(item, refund.attempt, note_observed(order, refund.amount, refund.key))
 
     def _store(self, item: RefundItem, token: str, on_order: Change) -> Refund | None:
         failed = together(token, [Change(item, RefundItem.refundRequestId.does_not_exist()), on_order])
@@ -120,7 +109,7 @@ class RefundTable(SettlingRows[Refund]):
     def settle(self, refund: Refund, final: Final[Status], witness: Witness, at: datetime) -> Written[Refund]:
         """Take the refund out of INIT, if it is still there, and book it on its order in the same transaction.
 
-        ValueError if this witness may not report that, or if the order is not SUCCESS: then no refund of it can be.
+        It stays INIT if it would give back more than others have left. ValueError if this witness may not report that.
         """
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
             raise ValueError(f"{witness} does not make a refund {final.status}")
@@ -152,7 +141,7 @@ class RefundTable(SettlingRows[Refund]):
                 book(refund.payment_request_id, refund.amount),
             ],
         )
-        if 1 in failed:
+        if 1 in failed and final.status is Status.FAIL:
             raise ValueError(f"refund {refund.key} is of no payment that is SUCCESS")
         stored = self.get(refund.refund_request_id)
         return Written(stored, won=stored.settle_token == token)
@@ -196,11 +185,9 @@ class RefundTable(SettlingRows[Refund]):
             RefundItem.watchShard.exists(),
         )
 
-    def of_payment(self, payment_request_id: str) -> list[Refund]:
-        """The refunds of a payment, oldest first: eventually all of them, each as it is stored now."""
-        with table_faults():
-            keys = [item.refundRequestId for item in RefundItem.by_payment.query(payment_request_id)]
-            found = [_refund(item) for item in RefundItem.batch_get(keys, consistent_read=True)] if keys else []
+    def of_order(self, order: Order) -> list[Refund]:
+        """The refunds of a payment as they are stored now, oldest first: all that the order knew when it was read."""
+        found = self.get_many(sorted(order.refunds)) if order.refunds else ()
         return sorted(found, key=lambda refund: (refund.created_at, refund.key))
 
     def settled_on(self, day: str) -> Iterator[SettledRefund]:
