@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided
+from autodebit.alipay.strict_json import canonical
 from autodebit.refund.outcome import ALREADY_GIVEN_BACK, read_inquiry, read_notification, read_refund
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.transitions import TRANSITIONS
 
 from tests.kit.refunds import REFUND_ID, REFUND_TIME, given_back, refund, refused
-from tests.kit.samples import result, without
+from tests.kit.samples import PAYMENT_ID, result, without
 
 GIVEN_BACK = Final(Status.SUCCESS, "SUCCESS", "success.", REFUND_ID, REFUND_TIME)
 
@@ -19,6 +20,9 @@ CODES = (
     *("SUCCESS", "REFUND_IN_PROCESS", "MERCHANT_BALANCE_NOT_ENOUGH", "REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID"),
     *("ORDER_IS_CANCELED", "ORDER_NOT_EXIST", "REFUND_WINDOW_EXCEED", "PROCESS_FAIL", "SYSTEM_ERROR", "NEW_CODE", ""),
 )
+
+
+SENT = refund(body=canonical({"paymentId": PAYMENT_ID}).decode())
 
 
 def first(row: Refund, message: dict[str, Any]) -> Reading[Status]:
@@ -42,6 +46,24 @@ EVERY_READER = [read for readers in READERS.values() for read in readers]
 @pytest.mark.parametrize("read", EVERY_READER)
 def test_a_success_with_id_amount_and_currency_is_final_with_its_facts(read: Any) -> None:
     assert read(refund(), given_back()) == GIVEN_BACK
+
+
+@pytest.mark.parametrize("read", EVERY_READER)
+@pytest.mark.parametrize("other", ["another", 7])
+@pytest.mark.parametrize("message", [given_back(), given_back(refundStatus="FAIL"), refused("PROCESS_FAIL")])
+def test_what_speaks_of_another_payment_than_was_sent_is_a_contradiction(
+    read: Any, other: Any, message: dict[str, Any]
+) -> None:
+    reading = read(SENT, message | {"paymentId": other})
+    assert isinstance(reading, Contradiction)
+    assert reading.said.endswith("another paymentId")
+
+
+@pytest.mark.parametrize("read", EVERY_READER)
+def test_the_payment_that_was_sent_or_none_at_all_may_be_named(read: Any) -> None:
+    assert read(SENT, given_back()) == GIVEN_BACK
+    assert read(SENT, without(given_back(), "paymentId")) == GIVEN_BACK
+    assert read(refund(body="", observed=True), given_back(paymentId="whatever was not asked for here")) == GIVEN_BACK
 
 
 # --- refund ----------------------------------------------------------------------------------------------------------

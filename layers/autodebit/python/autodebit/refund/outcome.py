@@ -63,6 +63,9 @@ def read_notification(refund: Refund, notification: dict[str, Any]) -> Reading[S
 
 
 def _mismatch(refund: Refund, message: dict[str, Any]) -> str | None:
+    """What the message says that is not the refund's. Not every one names the payment."""
+    if refund.payment_id is not None and message.get("paymentId", refund.payment_id) != refund.payment_id:
+        return "another paymentId"
     return mismatch(message, "refundRequestId", refund.refund_request_id, "refundAmount", refund.amount)
 
 

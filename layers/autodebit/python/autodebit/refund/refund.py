@@ -1,5 +1,6 @@
 """The refund: money given back of one payment, its states, and how it is shown."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,6 +80,11 @@ class Refund:
 
     acknowledged: tuple[Acknowledgement, ...] = ()
     """Who looked at what waited for a person, and why it may rest."""
+
+    @property
+    def payment_id(self) -> str | None:
+        """Alipay's id of the payment, as it was sent; None for one that was observed."""
+        return json.loads(self.body).get("paymentId") if self.body else None
 
     @property
     def is_init(self) -> bool:
