@@ -213,8 +213,21 @@ def test_a_take_over_whose_answer_was_lost_knows_its_own(world: World) -> None:
     assert world.refunds.take_over(before, "another", LATER).won
 
 
+def test_what_alipay_has_in_process_is_taken_over_by_nobody_however_it_was_read(world: World) -> None:
+    world.paid()
+    before = created(world)
+    noted = world.refunds.note_in_process(before, "refund U/REFUND_IN_PROCESS")
+    assert (noted.won, noted.row.in_process) == (True, "refund U/REFUND_IN_PROCESS")
+    assert world.refunds.note_inquiry(before, "inquiry S: PROCESSING", LATER, in_process=True).row.in_process == (
+        "refund U/REFUND_IN_PROCESS"
+    )
+    taken = world.refunds.take_over(before, "another", LATER)
+    assert (taken.won, taken.row.attempt) == (False, before.attempt)
+
+
 STALE: list[Callable[[World, Refund], Written[Refund]]] = [
     lambda world, stale: world.refunds.note_never_sent(stale),
+    lambda world, stale: world.refunds.note_in_process(stale, "U"),
     lambda world, stale: world.refunds.take_over(stale, "another", LATER),
     lambda world, stale: world.refunds.note_inquiry(stale, "U", LATER),
     lambda world, stale: world.refunds.note_unresolved(stale, LATER),

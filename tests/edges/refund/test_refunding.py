@@ -343,6 +343,33 @@ def test_a_replay_of_one_whose_schedule_is_spent_is_sent_and_polled_in_a_new_rou
     assert len(set(world.alipay.called("refund"))) == 1
 
 
+@pytest.mark.parametrize("heard", ["refund", "inquiryRefund"])
+@pytest.mark.parametrize("spent", [False, True])
+def test_a_replay_of_what_alipay_has_in_process_is_polled_and_not_sent(world: World, heard: str, spent: bool) -> None:
+    paid_now(world)
+    world.alipay.told = [IN_PROCESS] if heard == "refund" else [LOST, LOST, LOST]
+    world.ask()
+    if heard == "inquiryRefund":
+        world.alipay.told = [given_back(refundStatus="PROCESSING")]
+        world.inquirer.look(REFUND_REQUEST_ID, 0)
+    sent = len(world.alipay.called("refund"))
+    world.alipay.told = [refused("ORDER_NOT_EXIST")]
+    world.inquirer.look(REFUND_REQUEST_ID, 1)
+    world.set(attemptedAt=LONG_AGO, **({"overdueAt": stored_instant(NEVER)} if spent else {}))
+    again = world.ask()
+    assert (again.is_init, again.is_spent, again.polling_round) == (True, False, int(spent))
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0), (REFUND_REQUEST_ID, int(spent))]
+    assert len(world.alipay.called("refund")) == sent
+
+
+def test_a_result_that_comes_while_it_is_in_process_stands(world: World) -> None:
+    """The notification overtakes the answer of refund."""
+    paid_now(world)
+    world.alipay.told = [lambda: IN_PROCESS if world.notified() else {}]
+    assert world.ask().status is Status.SUCCESS
+    assert world.machine.started == []
+
+
 def test_of_many_identical_requests_at_once_one_sends(world: World) -> None:
     paid_now(world)
     world.alipay.usual["refund"] = given_back(refundAmount={"currency": "HKD", "value": "1990"})
@@ -372,7 +399,7 @@ def test_a_process_that_dies_anywhere_leaves_one_refund_at_alipay_at_most(
 
     world.alipay.usual["refund"] = give_back_once
     if effect == "start":
-        world.alipay.told = [IN_PROCESS]
+        world.alipay.told = [lambda: give_back_once() and IN_PROCESS]
     owner: Any = {"create": world.refunds, "call": world.alipay, "settle": world.refunds, "start": world.machine}[
         effect
     ]
@@ -391,7 +418,11 @@ def test_a_process_that_dies_anywhere_leaves_one_refund_at_alipay_at_most(
     assert left in (1000, 1990)
     if left == 1000:
         world.set(attemptedAt=LONG_AGO)
-    assert world.ask().status is Status.SUCCESS
+    again = world.ask()
+    if effect == "start":
+        assert again.is_init  # it is in process
+        again, _ = world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert again.status is Status.SUCCESS
     assert len(done) == 1
     assert world.left() == (1000, 990)
 

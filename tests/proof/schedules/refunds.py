@@ -473,6 +473,8 @@ def _check_sent(state: Any, place: int, body: str) -> None:
         raise Violation("every call is the same bytes", body)
     if _row(row)["status"]["S"] == "INIT" and "neverSent" in _row(row):
         raise Violation("unsent means that nothing left", "and a call leaves")
+    if "inProcess" in _row(row):
+        raise Violation("what is in process is inquired", "and it is sent again")
 
 
 def _check_answer(state: Any, invocation: Invocation, effect: Effect) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from autodebit.alipay.reading import Contradiction, Final, Reading, Undecided
 from autodebit.alipay.strict_json import canonical
-from autodebit.refund.outcome import ALREADY_GIVEN_BACK, read_inquiry, read_notification, read_refund
+from autodebit.refund.outcome import ALREADY_GIVEN_BACK, InProcess, read_inquiry, read_notification, read_refund
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.transitions import TRANSITIONS
 
@@ -87,7 +87,9 @@ def test_an_f_that_speaks_of_an_earlier_refund_under_this_id_settles_nothing() -
 @pytest.mark.parametrize("read", [first, again])
 @pytest.mark.parametrize(("status", "code"), [*itertools.product(("U", "", "X"), CODES)])
 def test_what_is_neither_s_nor_f_leaves_the_refund_as_it_is(read: Any, status: str, code: str) -> None:
-    assert read(refund(), refused(code, status)) == Undecided(f"refund {status}/{code}")
+    in_process = (status, code) == ("U", "REFUND_IN_PROCESS")
+    expected = (InProcess if in_process else Undecided)(f"refund {status}/{code}")
+    assert read(refund(), refused(code, status)) == expected
 
 
 @pytest.mark.parametrize("read", [first, again])
@@ -122,10 +124,14 @@ def test_an_inquired_failure_need_not_carry_more_than_its_status() -> None:
 
 @pytest.mark.parametrize(
     ("refund_status", "said"),
-    [("PROCESSING", "PROCESSING"), ("success", "success"), (None, "without refundStatus"), ("X" * 99, "X" * 64)],
+    [("success", "success"), (None, "without refundStatus"), ("X" * 99, "X" * 64)],
 )
 def test_any_other_refund_status_leaves_the_refund_as_it_is(refund_status: str | None, said: str) -> None:
     assert read_inquiry(refund(), given_back(refundStatus=refund_status)) == Undecided(f"inquiry S: {said}")
+
+
+def test_one_that_is_processing_is_in_process() -> None:
+    assert read_inquiry(refund(), given_back(refundStatus="PROCESSING")) == InProcess("inquiry S: PROCESSING")
 
 
 # --- notifyRefund ----------------------------------------------------------------------------------------------------

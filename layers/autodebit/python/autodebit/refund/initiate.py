@@ -28,10 +28,10 @@ from autodebit.instants import told_instant
 from autodebit.payment.order import Order
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order_table import OrderTable
-from autodebit.polling import SENDING_S
+from autodebit.polling import SENDING_S, overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.refund.observe import Observer
-from autodebit.refund.outcome import ALREADY_GIVEN_BACK, read_refund
+from autodebit.refund.outcome import ALREADY_GIVEN_BACK, InProcess, read_refund
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
 from autodebit.refund.request import RefundRequest
@@ -139,10 +139,13 @@ class Initiator:
         """Send what never left, or the very bytes of an attempt that must be dead by now.
 
         A refund does not expire: also one whose schedule is spent, and which Alipay may never have heard of, is sent.
+        What Alipay has in process is inquired, and not sent.
         """
         if not refund.is_init:
             return refund
         dead = (now - refund.attempted_at).total_seconds() > SENDING_S
+        if refund.in_process is not None:
+            return self._poll_again(refund, now) if dead else refund
         if not refund.never_sent and not dead:
             return refund
         taken = self._refunds.take_over(refund, attempt, now)
@@ -166,6 +169,8 @@ class Initiator:
                 raise
             return noted.row
         try:
+            if isinstance(reading, InProcess):
+                refund = self._refunds.note_in_process(refund, reading.said).row
             refund = settle(self._refunds, refund, reading, Witness.REFUND, _now())
         except TableFault as error:
             # What Alipay said is lost here, not there: the polling will hear it again.
@@ -186,6 +191,16 @@ class Initiator:
         except TableFault as error:
             logger.error("payment not looked at", reason=str(error))
             telemetry.count("Fault")
+
+    def _poll_again(self, refund: Refund, now: datetime) -> Refund:
+        """Have the refund polled if nobody does; where nobody looks any more, in a new round."""
+        if not refund.is_spent:
+            self._poll(refund)
+            return refund
+        started = self._refunds.start_next_round(refund, overdue_at(now, self._polling.first_wait_s))
+        if started.won:
+            self._poll(started.row)
+        return started.row
 
     def _poll(self, refund: Refund) -> None:
         """Start the polling; if that fails the sweep does it, for the row says that nobody watches yet."""

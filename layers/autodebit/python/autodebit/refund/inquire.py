@@ -11,7 +11,7 @@ from autodebit.alipay.reading import Final, Reading, Undecided
 from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError
 from autodebit.polling import NEVER, next_wait, overdue_at
-from autodebit.refund.outcome import read_inquiry
+from autodebit.refund.outcome import InProcess, read_inquiry
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
 from autodebit.settle import said_by, settle
@@ -44,7 +44,7 @@ class Inquirer:
         if refund.is_init:
             said = said_by(Witness.INQUIRY, reading) if isinstance(reading, Final) else reading.said
             late_from = overdue_at(now, wait_s) if wait_s is not None else NEVER
-            refund = self._table.note_inquiry(refund, said, late_from).row
+            refund = self._table.note_inquiry(refund, said, late_from, in_process=isinstance(reading, InProcess)).row
         if refund.is_init:
             logger.info("refund still INIT", inquiry=inquiry, waitSeconds=wait_s)
             if wait_s is None:

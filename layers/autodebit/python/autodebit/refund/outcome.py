@@ -3,6 +3,7 @@
 https://docs.antom.com/ac/ams/refund_online · https://docs.antom.com/ac/ams/ir_online
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from autodebit.alipay.mismatch import mismatch, unnamed
@@ -17,6 +18,11 @@ ALREADY_GIVEN_BACK = frozenset({"REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID", 
 """Refusals that say that somebody else gave money back, or cancelled: look at the payment."""
 
 
+@dataclass(frozen=True, slots=True)
+class InProcess(Undecided):
+    """Alipay has the refund, without a result: it is inquired, and never sent again."""
+
+
 def read_refund(refund: Refund, answer: dict[str, Any], *, first_call: bool) -> Reading[Status]:
     """What the answer of `refund` says. `first_call`: no earlier call for this refund is unaccounted for."""
     status, code = result_of(answer)
@@ -26,6 +32,8 @@ def read_refund(refund: Refund, answer: dict[str, Any], *, first_call: bool) -> 
         return _given_back(refund, answer, "refund", code, text_at(answer, "result", "resultMessage"))
     if status == "F" and first_call and code not in SAYS_NOTHING_OF_IT:
         return _final(Status.FAIL, answer, code, text_at(answer, "result", "resultMessage"))
+    if (status, code) == ("U", "REFUND_IN_PROCESS"):
+        return InProcess(f"refund {status}/{code}")
     return Undecided(f"refund {status}/{code}", call_again=(status, code) == ("U", TRAFFIC))
 
 
@@ -42,6 +50,8 @@ def read_inquiry(refund: Refund, answer: dict[str, Any]) -> Reading[Status]:
     if refund_status == "FAIL":
         reason = text_at(answer, "refundResultCode")
         return _final(Status.FAIL, answer, reason, text_at(answer, "refundResultMessage"))
+    if refund_status == "PROCESSING":
+        return InProcess(f"inquiry {call}: {refund_status}")
     return Undecided(f"inquiry {call}: {(refund_status or 'without refundStatus')[:64]}")
 
 

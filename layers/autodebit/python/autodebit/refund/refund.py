@@ -55,6 +55,9 @@ class Refund:
     never_sent: bool = False
     """True: no byte of any call ever left, the next identical request may start afresh."""
 
+    in_process: str | None = None
+    """What told that Alipay has it in process, the first time: it is not sent again."""
+
     # The polling that watches over it.
     overdue_at: datetime | None = None
     """From when nobody looking is late; None while nobody waits for the refund."""

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
 from pynamodb.indexes import IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
@@ -67,6 +68,7 @@ class RefundItem(SettlingItem, Model):
     paymentRequestId = UnicodeAttribute()
     observed = BooleanAttribute(null=True)
     body = UnicodeAttribute(null=True)
+    inProcess = UnicodeAttribute(null=True)
 
     refundId = UnicodeAttribute(null=True)
     refundTime = UnicodeAttribute(null=True)
@@ -154,6 +156,10 @@ class RefundTable(SettlingRows[Refund]):
             RefundItem.attempt == refund.attempt,  # holds for a repetition too, whose first answer was lost
         )
 
+    def note_in_process(self, refund: Refund, said: str) -> Written[Refund]:
+        """Note that Alipay has the refund in process: nobody sends it again."""
+        return self.change(refund.key, [_in_process(said)])
+
     def take_over(self, refund: Refund, attempt: str, at: datetime) -> Written[Refund]:
         """Send what never left, or repeat what a dead attempt may have sent; for the one who is first.
 
@@ -169,11 +175,13 @@ class RefundTable(SettlingRows[Refund]):
                 *(watched_from(RefundItem, refund.key, sending_overdue_at(at)) if unwatched else []),
                 *([RefundItem.pollingRound.add(1)] if refund.is_spent else []),
             ],
-            RefundItem.attempt == refund.attempt,
+            (RefundItem.attempt == refund.attempt) & RefundItem.inProcess.does_not_exist(),
             ours=lambda stored: stored.attempt == attempt,
         )
 
-    def note_inquiry(self, refund: Refund, said: str, overdue_at: datetime) -> Written[Refund]:
+    def note_inquiry(
+        self, refund: Refund, said: str, overdue_at: datetime, *, in_process: bool = False
+    ) -> Written[Refund]:
         """Note what one more inquiry heard, and by when somebody will have looked again."""
         return self.change(
             refund.key,
@@ -181,6 +189,7 @@ class RefundTable(SettlingRows[Refund]):
                 RefundItem.inquiries.set(refund.inquiries + 1),
                 RefundItem.lastInquiry.set(said),
                 RefundItem.overdueAt.set(stored_instant(overdue_at)),
+                *([_in_process(said)] if in_process else []),
             ],
             RefundItem.watchShard.exists(),
         )
@@ -200,6 +209,10 @@ class RefundTable(SettlingRows[Refund]):
                 status=Status(item.status),
                 amount=Amount(item.currency, item.amountValue),
             )
+
+
+def _in_process(said: str) -> Action:
+    return RefundItem.inProcess.set(RefundItem.inProcess | said)
 
 
 def _item(refund: Refund) -> RefundItem:
@@ -236,6 +249,7 @@ def _refund(item: RefundItem) -> Refund:
         attempt=item.attempt,
         attempted_at=datetime.fromisoformat(item.attemptedAt),
         never_sent=bool(item.neverSent),
+        in_process=item.inProcess,
         overdue_at=read_instant(item.overdueAt),
         polling_round=int(item.pollingRound),
         inquiries=int(item.inquiries),
