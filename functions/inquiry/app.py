@@ -4,6 +4,7 @@ It waits as long as it is told here. The rules are in `autodebit.payment.inquire
 """
 
 import os
+from functools import partial
 from typing import Any
 
 from autodebit.alipay.credentials import CredentialsStore
@@ -12,13 +13,17 @@ from autodebit.alipay.secret import secret_reader
 from autodebit.payment.inquire import Inquirer
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import parse_schedule
+from autodebit.refund.observe import adopt_listed
+from autodebit.refund.refund_table import RefundTable
 from autodebit.telemetry import logger, metrics
 
+orders = OrderTable()
 inquirer = Inquirer(
-    OrderTable(),
+    orders,
     AlipayGateway(os.environ["ALIPAY_GATEWAY_URL"], CredentialsStore(secret_reader(os.environ["CREDENTIALS_SECRET"]))),
     parse_schedule(os.environ["INQUIRY_SCHEDULE"]),
     int(os.environ["CLOSE_AFTER"]),
+    partial(adopt_listed, orders, RefundTable()),
 )
 
 

@@ -125,7 +125,8 @@ def puts_into(table: str) -> set[str]:
 def test_only_who_makes_rows_puts_items_and_nobody_deletes_them() -> None:
     everything = {role: actions(role) for role in ROLES}
     assert puts_into("OrderTable") == {"InitiatePayRole"}
-    assert puts_into("RefundTable") == {"RefundRole", "ReconcileRole"}, "a report shows refunds made in the portal"
+    # Inquiries and reports show refunds made in the portal.
+    assert puts_into("RefundTable") == {"RefundRole", "InquiryRole", "ReconcileRole"}
     assert puts_into("AgreementTable") == {"LinkWalletRole"}, "the rows beside are updates, and overwrite nothing"
     assert {role for role, allowed in everything.items() if "dynamodb:PutItem" in allowed} == (
         puts_into("OrderTable") | puts_into("AgreementTable") | puts_into("RefundTable")

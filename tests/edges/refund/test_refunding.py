@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -24,11 +25,13 @@ from autodebit.errors import (
     TableFault,
     UnknownRefund,
 )
+from autodebit.payment.inquire import Inquirer as PaymentInquirer
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order import Witness as PaymentWitness
 from autodebit.polling import NEVER
 from autodebit.refund.adopt import adopt
 from autodebit.refund.inquire import SCHEDULE
+from autodebit.refund.observe import adopt_listed
 from autodebit.refund.refund import Refund, Status, Witness
 from autodebit.refund.refund_table import RefundTable
 from autodebit.refund.seen import Seen
@@ -248,6 +251,16 @@ def test_a_table_that_fails_before_anything_is_sent_is_a_503(world: World, monke
 def without_payment_id(world: World) -> None:
     paid_now(world)
     world.tables["OrderTable"].update_item(Key={"paymentRequestId": ID}, UpdateExpression="REMOVE paymentId")
+
+
+def test_the_inquiry_for_it_shows_what_was_refunded_in_the_portal(world: World) -> None:
+    without_payment_id(world)
+    world.alipay.usual["inquiryPayment"] = paid(transactions=[transaction()])
+    with pytest.raises(RefundExceedsRest) as refusal:
+        world.ask("1990")
+    assert refusal.value.detail.startswith("1490 HKD is left")
+    assert world.alipay.called("refund") == []
+    assert world.left() == (1490, 500)
 
 
 def test_a_payment_id_that_is_not_known_is_inquired_first(world: World) -> None:
@@ -579,6 +592,35 @@ def test_of_many_who_see_one_portal_refund_at_once_one_books_it(world: World) ->
         shown = list(pool.map(lambda one: adopt(world.orders, world.refunds, ID, one, order_now.created_at), seen))
     assert len({each.key for each in shown if each}) == 1
     assert world.left() == (1490, 500)
+
+
+def look_at_payment(world: World, said: Any) -> str:
+    """The status of an order that was INIT, after the look of its polling."""
+    world.orders.create(order())
+    world.alipay.told = [said]
+    gateway: Any = world.alipay
+    listener = partial(adopt_listed, world.orders, world.refunds)
+    looker = PaymentInquirer(world.orders, gateway, (3, 3), 0, listener)
+    return str(looker.look({"paymentRequestId": ID, "inquiry": 0})["status"])
+
+
+def test_the_inquiry_that_settles_a_payment_shows_what_was_refunded_in_the_portal(world: World) -> None:
+    another = transaction(transactionRequestId="portal-2", transactionId="b")
+    assert look_at_payment(world, paid(transactions=[transaction(), another])) == "SUCCESS"
+    assert booked(world) == ["portal-1", "portal-2"]
+
+
+def test_a_payment_that_was_not_paid_shows_no_refunds(world: World) -> None:
+    assert look_at_payment(world, paid(paymentStatus="FAIL", transactions=[transaction()])) == "FAIL"
+    assert world.orders.get(ID).refunds == frozenset()
+
+
+def test_a_portal_refund_that_cannot_be_stored_leaves_the_payment_settled(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
+    monkeypatch.setattr(RefundTable, "observe", Mock(side_effect=TableFault("gone")))
+    assert look_at_payment(world, paid(transactions=[transaction()])) == "SUCCESS"
+    counted.assert_any_call("Fault")
 
 
 def test_a_payment_that_alipay_has_cancelled_is_a_contradiction_of_the_order(world: World) -> None:

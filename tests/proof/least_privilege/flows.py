@@ -209,6 +209,17 @@ def what_was_refunded_in_the_portal_is_observed(here: Deployment) -> None:
     assert (here.seen.row(payment_request_id) or {}).get("unrefunded") == 1490, "not observed"
 
 
+def what_was_refunded_before_the_payment_was_known_to_be_paid_is_observed(here: Deployment) -> None:
+    with here.polling_at(1):  # the first look comes after both
+        payment_request_id, _ = here.pay("refunded", pay=["U"], result={"status": "SUCCESS"}, notify="lost")
+        for value in ("500", "400"):
+            Refunds(here).portal(payment_request_id, value)
+        assert here.seen.settled(payment_request_id, PATIENCE_S)["settledBy"] == "inquiry"
+    eventually(
+        lambda: (here.seen.row(payment_request_id) or {}).get("unrefunded") == 1090, "both are observed", PATIENCE_S
+    )
+
+
 FLOWS: list[Flow] = [
     every_function_logs,
     a_payment_is_settled_at_once,
@@ -230,6 +241,7 @@ FLOWS: list[Flow] = [
     a_notification_settles_a_refund,
     the_sweep_starts_the_polling_of_a_refund_that_nobody_started,
     what_was_refunded_in_the_portal_is_observed,
+    what_was_refunded_before_the_payment_was_known_to_be_paid_is_observed,
 ]
 
 

@@ -238,8 +238,8 @@ def _silence_is_failure(inquire: Any, named: Named) -> Any:
                 heard.append(None)
                 return answer
 
-        reading = inquire(SimpleNamespace(_gateway=Gateway()), order)
-        return reading if heard else named("alipay.reading:Final")(named("payment.order:Status").FAIL)
+        said = inquire(SimpleNamespace(_gateway=Gateway()), order)
+        return said if heard else (named("alipay.reading:Final")(named("payment.order:Status").FAIL), {})
 
     return ask
 

@@ -4,6 +4,7 @@ https://docs.antom.com/ac/scantopay/integration_guide
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import Final, Reading, Undecided
-from autodebit.errors import GatewayError
+from autodebit.errors import GatewayError, TableFault
 from autodebit.instants import utc_text
 from autodebit.payment.cancel_call import CancelCall
 from autodebit.payment.closing import (
@@ -40,17 +41,27 @@ CANCEL_TIMEOUT_S = CANCEL_EVERY_S - 1.0
 """A look's cancel that has no answer by then is repeated."""
 
 
+type Listener = Callable[[Order, dict[str, Any], datetime], None]
+"""Is told what an inquiry said of a payment that was paid, and when it was heard. It may raise TableFault."""
+
+
 class Inquirer:
     """Looks at one order once. `schedule` holds the waits in seconds, `close_after_s` is the template's CloseAfter."""
 
     def __init__(
-        self, table: OrderTable, gateway: AlipayGateway, schedule: tuple[int, ...], close_after_s: int
+        self,
+        table: OrderTable,
+        gateway: AlipayGateway,
+        schedule: tuple[int, ...],
+        close_after_s: int,
+        listener: Listener = lambda order, answer, now: None,
     ) -> None:
         self._table = table
         self._gateway = gateway
         self._cancel_call = CancelCall(table, gateway, close_after_s)
         self._schedule = schedule
         self._close_after_s = close_after_s
+        self._listener = listener
 
     def look(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state machine's next input, after a look at the order of its `paymentRequestId`.
@@ -106,9 +117,11 @@ class Inquirer:
     def _heard(self, order: Order, looks: int, cancels: int, close_at: datetime | None) -> tuple[Order, datetime]:
         """The order after an inquiry, and when that was answered."""
         asked_at, polling_round = _now(), order.polling_round
-        reading = self._inquire(order)
+        reading, answer = self._inquire(order)
         now = _now()
         order = settle_unless_crossed(self._table, order, reading, Witness.INQUIRY, now)
+        if isinstance(reading, Final) and reading.status is order.status is Status.SUCCESS:
+            self._tell(order, answer, now)
         if not order.is_init or order.polling_round > polling_round:
             return order, now
         absent, absent_at = absences(order, reading, asked_at, now)
@@ -123,13 +136,21 @@ class Inquirer:
         order = self._table.note_inquiry(order.hears(said, now), said, late_from, look_at(following, now)).row
         return self._cancel_call.conclude(order, now), now
 
-    def _inquire(self, order: Order) -> Reading[Status]:
-        """What inquiryPayment says; a call that fails says nothing about the payment."""
+    def _inquire(self, order: Order) -> tuple[Reading[Status], dict[str, Any]]:
+        """What inquiryPayment says, and its answer; a call that fails says nothing about the payment."""
         try:
-            return read_inquiry(order, self._gateway.call("payments/inquiryPayment", naming_body(order)))
+            answer = self._gateway.call("payments/inquiryPayment", naming_body(order))
         except GatewayError as error:
             telemetry.call_failed("inquiryPayment", error)
-            return Undecided(f"inquiry without answer: {error.reason}")
+            return Undecided(f"inquiry without answer: {error.reason}"), {}
+        return read_inquiry(order, answer), answer
+
+    def _tell(self, order: Order, answer: dict[str, Any], now: datetime) -> None:
+        """Hand the answer on. If that fails, another one or a report tells what it told besides the payment."""
+        try:
+            self._listener(order, answer, now)
+        except TableFault as error:
+            telemetry.fault(error)
 
     def _cancel(
         self, order: Order, looks: int, cancels: int, close_at: datetime | None

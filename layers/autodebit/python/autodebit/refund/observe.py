@@ -40,16 +40,19 @@ class Observer:
         answer = self._gateway.call("payments/inquiryPayment", naming_body(order), deadline)
         reading = read_inquiry(order, answer)
         settle(self._orders, order, reading, PaymentWitness.INQUIRY, now)
-        if not isinstance(reading, Contradiction):
-            self.hear(order, answer, now)
-        return answer
-
-    def hear(self, order: Order, answer: dict[str, Any], now: datetime) -> None:
-        """Adopt the refunds that an answer about this payment lists. Raises TableFault."""
+        if isinstance(reading, Contradiction):
+            return answer
         for seen in refunds_in(answer):
-            refund = adopt(self._orders, self._refunds, order.payment_request_id, seen, now)
+            refund = adopt(self._orders, self._refunds, order.key, seen, now)
             if refund is not None and not refund.is_init:  # one that is INIT is left to inquiryRefund
                 settle(self._refunds, refund, _read(refund, order, seen), Witness.INQUIRY, now)
+        return answer
+
+
+def adopt_listed(orders: OrderTable, refunds: RefundTable, order: Order, answer: dict[str, Any], now: datetime) -> None:
+    """Adopt the refunds that an answer lists of a payment which has just become SUCCESS here: no others can be ours."""
+    for seen in refunds_in(answer):
+        adopt(orders, refunds, order.key, seen, now)
 
 
 def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:
