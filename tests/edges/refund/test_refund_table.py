@@ -181,6 +181,28 @@ def test_what_never_left_keeps_its_reservation_and_nobody_waits_for_it(world: Wo
     assert world.left() == (1000, None)
 
 
+def test_what_never_left_is_released_or_taken_over_and_never_both(world: World) -> None:
+    world.paid()
+    unsent = world.refunds.note_never_sent(created(world)).row
+    one = world.refunds.note_never_sent(created(world, "1", refund_request_id="one")).row
+    assert world.refunds.take_over(unsent, "another", LATER).won
+    assert not world.refunds.release(unsent, LATER).won
+    again = world.refunds.note_never_sent(world.refunds.get(REFUND_REQUEST_ID)).row
+    assert not world.refunds.release(unsent, LATER).won  # of the attempt before
+    assert world.refunds.release(again, LATER).won
+    assert world.refunds.release(one, LATER).won
+    assert not world.refunds.take_over(one, "another", LATER).won
+    assert not world.refunds.release(one, LATER).won
+    assert world.left() == (1990, None)
+
+
+def test_what_may_have_left_is_not_released(world: World) -> None:
+    world.paid()
+    before = created(world)
+    assert not world.refunds.release(before, LATER).won
+    assert world.left() == (1000, None)
+
+
 def test_what_never_left_is_taken_over_once_and_watched_again(world: World) -> None:
     world.paid()
     unsent = world.refunds.note_never_sent(created(world)).row

@@ -32,7 +32,7 @@ from autodebit.polling import NEVER
 from autodebit.refund.adopt import adopt
 from autodebit.refund.inquire import SCHEDULE
 from autodebit.refund.observe import adopt_listed
-from autodebit.refund.refund import Refund, Status, Witness
+from autodebit.refund.refund import Refund, Status, Witness, refund_document
 from autodebit.refund.refund_table import RefundTable
 from autodebit.refund.seen import Seen
 from autodebit.rows.table import stored_instant
@@ -216,6 +216,53 @@ def test_nothing_left_is_noted_and_the_same_request_starts_afresh(world: World) 
     first, second = world.alipay.called("refund")
     assert first == second
     assert world.left() == (1990, None)
+
+
+def unsent(world: World, value: str, refund_request_id: str, *, long_ago: bool = True) -> Refund:
+    """A refund of which nothing left, and whose amount is reserved."""
+    world.alipay.told = [UNSENT]
+    with pytest.raises(NotSent):
+        world.ask(value, refund_request_id)
+    if long_ago:
+        world.set(refund_request_id, attemptedAt=LONG_AGO)
+    return world.refunds.get(refund_request_id)
+
+
+def test_what_never_left_makes_room_for_a_refund_that_needs_its_amount(world: World, counted: Mock) -> None:
+    paid_now(world)
+    unsent(world, "500", "first")
+    unsent(world, "700", "second")
+    assert world.ask("990").status is Status.SUCCESS
+    first, second = world.refunds.get("first"), world.refunds.get("second")
+    assert (first.status, first.settled_by, first.result_code) == (Status.FAIL, Witness.REFUND, None)
+    assert refund_document(first)["advice"] == "CORRECT_REQUEST"
+    assert [told.kind for told in first.told] == ["RefundFailed"]
+    assert second.is_init  # there was room enough
+    assert world.left() == (300, 990)
+    sent = len(world.alipay.calls)
+    assert world.ask("500", "first") == first
+    assert len(world.alipay.calls) == sent
+
+
+@pytest.mark.parametrize("value", ["1991", "1990"])
+def test_what_would_not_make_room_enough_stays_reserved(world: World, value: str) -> None:
+    paid_now(world)
+    unsent(world, "990", REFUND_REQUEST_ID)
+    unsent(world, "1", "young", long_ago=False)
+    with pytest.raises(RefundExceedsRest):
+        world.ask(value, "ref-2")
+    assert world.refunds.get(REFUND_REQUEST_ID).is_init
+    assert world.left() == (999, None)
+
+
+def test_what_may_have_left_makes_no_room(world: World) -> None:
+    paid_now(world)
+    world.alipay.told = [LOST, LOST, LOST]
+    world.ask("1990")
+    world.set(attemptedAt=LONG_AGO)
+    with pytest.raises(RefundExceedsRest):
+        world.ask("1", "ref-2")
+    assert world.left() == (0, None)
 
 
 def test_a_result_that_cannot_be_stored_stays_init_and_is_polled(

@@ -68,6 +68,17 @@ def transact(tables: Mapping[str, Rows], keys: Mapping[str, str], request: Json)
     return changed
 
 
+def batch(tables: Mapping[str, Rows], keys: Mapping[str, str], request: Json) -> Json:
+    """The answer to a BatchGetItem that reads consistently."""
+    found: Json = {}
+    for name, wanted in request["RequestItems"].items():
+        if set(wanted) != {"ConsistentRead", "Keys"}:
+            raise NotImplementedError(f"BatchGetItem with {set(wanted)}")
+        rows = [tables[name].get(key[keys[name]]["S"]) for key in wanted["Keys"]]
+        found[name] = [row for row in rows if row is not None]
+    return {"Responses": found, "UnprocessedKeys": {}}
+
+
 def call(rows: Rows, operation: str, request: Json, key_name: str = KEY) -> tuple[Rows, Json]:
     """The table after an operation, and the answer to it. Raises ConditionFailed."""
     if strange := set(request) - KNOWN[operation] - OF_ANY:

@@ -20,6 +20,7 @@ BOTH = RefundBounds(first=1, second=1, faults=1)
 TWICE = RefundBounds(first=2, faults=1, later=1)
 NOTIFIED = RefundBounds(first=1, notify=1, faults=1)
 LOOK = RefundBounds(first=1, look=1, faults=1)
+RELEASED = RefundBounds(first=2, second=1, faults=1, later=1)
 
 TABLE = "refund.refund_table:RefundTable"
 INITIATOR = "refund.initiate:Initiator"
@@ -75,6 +76,14 @@ def _not_watched(store: Any, named: Named) -> Any:
     return stored
 
 
+def _released_whoever_sends(release: Any, named: Named) -> Any:
+    def released(table: Any, refund: Any, at: Any) -> Any:
+        failed = named("alipay.reading:Final")(named("refund.refund:Status").FAIL)
+        return table.settle(refund, failed, named("refund.refund:Witness").REFUND, at)
+
+    return released
+
+
 def _refusal_is_failure(read: Any, named: Named) -> Any:
     def read_inquiry(refund: Any, answer: dict[str, Any]) -> Any:
         if answer["result"]["resultStatus"] == "F":
@@ -112,6 +121,11 @@ REFUND_BUGS = [
         "a refund that was done gives back what it had reserved",
         ALONE,
         replaced("payment.order_table:note_refunded", _released),
+    ),
+    Bug(
+        "a refund that never left is released while it is sent",
+        RELEASED,
+        (constant("refund.initiate:RELEASABLE_AFTER_S", 30), *replaced(f"{TABLE}.release", _released_whoever_sends)),
     ),
     Bug("a refund is settled again", NOTIFIED, replaced("rows.transaction:together", _unguarded)),
     # What is sent, and what is believed.

@@ -330,6 +330,8 @@ def _use_table(state: Any, invocation: Invocation, effect: Effect, verdict: str)
             if request["ClientRequestToken"] not in state.tokens:
                 tables = dynamodb.transact(tables, KEYS, request)
                 state = state._replace(tokens=state.tokens | {request["ClientRequestToken"]})
+        elif effect.operation == "BatchGetItem":
+            answer = dynamodb.batch(tables, KEYS, request)
         else:
             name = request["TableName"]
             tables[name], answer = dynamodb.call(tables[name], effect.operation, request, KEYS[name])
@@ -452,7 +454,8 @@ def _check_refund(state: Any, place: int, old: dict[str, Any], new: dict[str, An
     status, was = new["status"]["S"], old.get("status", {}).get("S", "INIT")
     if was != "INIT" and (status != was or new.get("settleToken") != old.get("settleToken")):
         raise Violation("INIT is left once", f"{was}, then {status}")
-    if status != "INIT" and FINAL[status] != state.ledger[place]:
+    released = status == "FAIL" and "neverSent" in old and state.bodies[place] is None
+    if status != "INIT" and FINAL[status] != state.ledger[place] and not released:
         raise Violation("the result is Alipay's", f"{status}, and Alipay has {state.ledger[place]}")
     if old and any(new.get(name) != old.get(name) for name in ("body", "amountValue", "paymentRequestId", "createdAt")):
         raise Violation("a refund stays what it is", f"{old}, then {new}")
@@ -471,7 +474,7 @@ def _check_sent(state: Any, place: int, body: str) -> None:
         raise Violation("stored before it is sent", "no row")
     if state.bodies[place] is not None and state.bodies[place] != body:
         raise Violation("every call is the same bytes", body)
-    if _row(row)["status"]["S"] == "INIT" and "neverSent" in _row(row):
+    if "neverSent" in _row(row):
         raise Violation("unsent means that nothing left", "and a call leaves")
     if "inProcess" in _row(row):
         raise Violation("what is in process is inquired", "and it is sent again")

@@ -19,6 +19,10 @@ _ADVICE: dict[str, tuple[str, ...]] = {
 _BY_CODE = {code: advice for advice, codes in _ADVICE.items() for code in codes}
 
 
+RELEASED_ADVICE = "CORRECT_REQUEST"
+"""For a refund that never left, and whose amount went to another one."""
+
+
 def refund_advice(result_code: str | None) -> str:
     """RETRY_LATER, CORRECT_REQUEST, FIX_SETUP, or DO_NOT_RETRY for anything else."""
     return _BY_CODE.get(result_code or "", "DO_NOT_RETRY")

@@ -46,6 +46,9 @@ BUDGET_S = 21.0
 LOOK_S = 4.0
 """For the look at the payment after them; what is left of API Gateway's 29 s then is for the tables."""
 
+RELEASABLE_AFTER_S = 60
+"""A refund that never left may make room for another one, if its own request has not come again by then."""
+
 
 class Initiator:
     """Takes one refund as far as it goes within one POST."""
@@ -99,6 +102,7 @@ class Initiator:
             raise PaymentNotRefundable(order.status.value)
         if window_over(_paid_at(order), order.payment_method_type, now):
             raise RefundWindowOver
+        order = self._with_room(order, int(request.amount.value), now)
         if (order.refundable or 0) < int(request.amount.value):
             raise _exceeds(order)
         refund = self._refunds.create(
@@ -117,6 +121,32 @@ class Initiator:
         if refund is None:  # another refund took what was left
             raise _exceeds(self._orders.get(order.payment_request_id))
         return refund
+
+    def _with_room(self, order: Order, value: int, now: datetime) -> Order:
+        """The order once refunds that never left, and that nobody has asked for again, have made room for this one."""
+        lacking = value - (order.refundable or 0)
+        if lacking <= 0:
+            return order
+        waiting = [each for each in self._refunds.of_order(order) if _is_releasable(each, now)]
+        if sum(int(each.amount.value) for each in waiting) < lacking:
+            return order
+        for each in waiting:
+            if lacking > 0 and self._release(each, now):
+                lacking -= int(each.amount.value)
+        return self._orders.get(order.payment_request_id)
+
+    def _release(self, refund: Refund, now: datetime) -> bool:
+        """Whether its amount was given back here."""
+        written = self._refunds.release(refund, now)
+        if written.won:
+            telemetry.settled(
+                refund.kind,
+                status=written.row.status.value,
+                settled_by=Witness.REFUND.value,
+                seconds=(now - refund.attempted_at).total_seconds(),
+                keys=written.row.log_keys,
+            )
+        return written.won
 
     def _payment_id(self, order: Order, deadline: float) -> str:
         """Alipay's id of the payment, which `refund` asks for: some editions' notifications do not tell it.
@@ -208,6 +238,11 @@ class Initiator:
             self._polling.start(refund.refund_request_id, refund.polling_round)
         except PollingFault as error:
             logger.warning("polling not started", reason=str(error))
+
+
+def _is_releasable(refund: Refund, now: datetime) -> bool:
+    age_s = (now - refund.attempted_at).total_seconds()
+    return refund.is_init and refund.never_sent and age_s > RELEASABLE_AFTER_S
 
 
 def _differing(refund: Refund, payment_request_id: str, request: RefundRequest) -> list[str]:

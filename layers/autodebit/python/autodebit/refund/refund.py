@@ -11,7 +11,7 @@ from autodebit.alipay.reading import Final
 from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
 from autodebit.polling import NEVER, next_look_at
-from autodebit.refund.advice import refund_advice
+from autodebit.refund.advice import RELEASED_ADVICE, refund_advice
 
 
 class Status(StrEnum):
@@ -154,7 +154,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "refundId": refund.refund_id,
         "resultCode": refund.result_code,
         "resultMessage": refund.result_message,
-        "advice": refund_advice(refund.result_code) if refund.status is Status.FAIL else None,
+        "advice": _advice(refund) if refund.status is Status.FAIL else None,
         "settledBy": refund.settled_by.value if refund.settled_by else None,
         "createdAt": utc_text(refund.created_at),
         "settledAt": utc_text(refund.settled_at) if refund.settled_at else None,
@@ -164,3 +164,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "nextLookAt": utc_text(refund.next_look_at) if refund.next_look_at else None,
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _advice(refund: Refund) -> str:
+    return RELEASED_ADVICE if refund.never_sent else refund_advice(refund.result_code)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
@@ -32,6 +33,9 @@ from autodebit.rows.table import Timeouts, read_instant, stored_instant
 from autodebit.rows.told import tell, told_entry, told_in
 from autodebit.rows.transaction import Change, together
 from autodebit.rows.watch import WatchIndex, watch_shard, watched_from
+
+RELEASED = "Never sent. Another refund of the payment took the amount."
+"""The message of a refund whose reservation was released."""
 
 
 class WatchedRefunds(WatchIndex["RefundItem"]):  # type: ignore[no-untyped-call]
@@ -113,6 +117,23 @@ class RefundTable(SettlingRows[Refund]):
 
         It stays INIT if it would give back more than others have left. ValueError if this witness may not report that.
         """
+        return self._settle(refund, final, witness, at, RefundItem.status == Status.INIT.value)
+
+    def release(self, refund: Refund, at: datetime) -> Written[Refund]:
+        """Fail a refund that never left, if nobody has begun to send it since it was read, and give back its amount."""
+        return self._settle(
+            refund,
+            Final(Status.FAIL, result_message=RELEASED),
+            Witness.REFUND,
+            at,
+            (RefundItem.status == Status.INIT.value)
+            & (RefundItem.neverSent == True)  # noqa: E712 (a condition, not a test)
+            & (RefundItem.attempt == refund.attempt),
+        )
+
+    def _settle(
+        self, refund: Refund, final: Final[Status], witness: Witness, at: datetime, leaves: Condition
+    ) -> Written[Refund]:
         if witness not in TRANSITIONS.get((Status.INIT, final.status), ()):
             raise ValueError(f"{witness} does not make a refund {final.status}")
         token = uuid4().hex
@@ -128,7 +149,7 @@ class RefundTable(SettlingRows[Refund]):
             [
                 Change(
                     RefundItem(refund.refund_request_id),
-                    RefundItem.status == Status.INIT.value,
+                    leaves,
                     [
                         RefundItem.status.set(final.status.value),
                         RefundItem.settledBy.set(witness.value),
