@@ -62,7 +62,7 @@ GROUPS = {
         "rows.transaction",
         *("refund.adopt", "refund.advice", "refund.initiate", "refund.inquire", "refund.notification"),
         *("refund.observe", "refund.outcome", "refund.receive", "refund.refund", "refund.refund_table"),
-        *("refund.request", "refund.transitions", "refund.window"),
+        *("refund.request", "refund.seen", "refund.transitions", "refund.window"),
     ),
 }
 LISTED = Path(__file__).parent / "survivors.toml"
