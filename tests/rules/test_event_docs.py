@@ -163,6 +163,17 @@ def test_the_sample_of_a_reconciliation_is_what_the_code_sends() -> None:
     assert on_the_bus(finished(summary_document(RECONCILED))) == SAMPLES["ReconciliationFinished"]
 
 
+@pytest.mark.parametrize("kind", ["RefundObserved", "RefundContradicted"])
+@pytest.mark.parametrize("portal", ["退款 1/2:3", "x" * 64])
+def test_a_refund_made_in_the_portal_may_have_an_id_of_any_characters(kind: str, portal: str) -> None:
+    row = replace(BUILT["RefundObserved"], refund_request_id=portal)
+    row = replace(row, told=(Told(kind, SETTLED, shown_json({**row.shown, "contradiction": "notify FAIL"})),))
+    event = on_the_bus(replay(row)[-1])
+    if kind == "RefundObserved":
+        del event["detail"]["contradiction"]
+    assert faults(event) == []
+
+
 def test_a_refused_file_is_as_its_schema_says() -> None:
     refused = replace(RECONCILED, refusal=Refusal(RECONCILED.file, 7, "has a NUL byte"))
     assert faults(on_the_bus(finished(summary_document(refused)))) == []
