@@ -70,7 +70,7 @@ class Inbox:
         for order in self._orders.get_many([payment_request_id] if payment_request_id else []):
             paid = order.refundable is not None and order.amount.currency == amount.currency
             if paid and int(amount.value) > 0:
-                seen = Seen(refund_request_id, refund["refundId"], amount)
+                seen = Seen(refund_request_id, refund.get("refundId"), amount)
                 adopt(self._refunds, payment_request_id, seen, now)
 
     def _tell(self, document: Document) -> ToInquire:

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from autodebit.instants import alipay_day
 from autodebit.reconciliation.books import Books, Compared
-from autodebit.reconciliation.compare import Difference, Name, totals
+from autodebit.reconciliation.compare import Difference, totals
 from autodebit.reconciliation.records import Records
 from autodebit.reconciliation.reports import Kind, Line, Report, ReportRefused, Total, read_csv
 from autodebit.reconciliation.results import INQUIRED_MAX, Refusal, Summary, page, summary_document, write_differences
@@ -111,6 +111,7 @@ class Reconciler:
             sums=compared.sums,
             payments_to_inquire=tuple(to_inquire["PAYMENT"]),
             refunds_to_inquire=tuple(to_inquire["REFUND"]),
+            observed=tuple(islice(compared.observed, INQUIRED_MAX)),
         )
         of_batches = self._totals(summary, staged.batches, stated, work)
         return self._finish(summary, chain(of_batches, compared.differences), work)
@@ -212,7 +213,6 @@ class Reconciler:
         known = {one for day in {*days, _NO_DAY} for one in self._known(day, summary.delivery)}
         found: dict[str, list[str]] = {day: [] for day in days}
         counts: Counter[str] = Counter()
-        observed: list[Difference] = []
         new = 0
 
         def noted() -> Iterator[Difference]:
@@ -222,8 +222,6 @@ class Reconciler:
                 found.setdefault(difference.day or _NO_DAY, []).append(identity)
                 counts[difference.name] += 1
                 new += identity not in known
-                if difference.name == Name.REFUND_OBSERVED and len(observed) < INQUIRED_MAX:
-                    observed.append(difference)
                 yield difference
 
         folder = f"results/{summary.file}"
@@ -232,7 +230,7 @@ class Reconciler:
             with (work / "differences.csv").open("w", encoding="utf-8", newline="") as file:
                 shown = write_differences(file, noted())
             self._store.put(f"{folder}/differences.csv", work / "differences.csv")
-        document = summary_document(replace(summary, differences=counts, new_differences=new, observed=tuple(observed)))
+        document = summary_document(replace(summary, differences=counts, new_differences=new))
         (work / "report.html").write_text(page(document, shown), encoding="utf-8")
         self._store.put(f"{folder}/report.html", work / "report.html")
         for day, identities in found.items():

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from autodebit.events import Event, event
 from autodebit.instants import utc_text
-from autodebit.reconciliation.compare import Difference, Name, Sum
+from autodebit.reconciliation.compare import Difference, Name, Observed, Sum
 from autodebit.reconciliation.reports import DECIMALS
 
 SHOWN_MAX = 200
@@ -79,8 +79,8 @@ class Summary:
     payments_to_inquire: tuple[str, ...] = ()
     refunds_to_inquire: tuple[str, ...] = ()
     """INIT here and decided there."""
-    observed: tuple[Difference, ...] = ()
-    """Refunds that nobody asked for here, of payments that are known here."""
+    observed: tuple[Observed, ...] = ()
+    """Refunds that nobody asked for here."""
     refusal: Refusal | None = None
 
 
@@ -129,10 +129,10 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         },
         "observed": [
             {
-                "refundRequestId": one.request_id,
+                "refundRequestId": one.refund_request_id,
                 "paymentRequestId": one.payment_request_id,
-                "refundId": one.transaction_id,
-                "refundAmount": {"currency": one.currency_there, "value": str(-(one.amount_there or 0))},
+                **({"refundId": one.refund_id} if one.refund_id else {}),
+                "refundAmount": {"currency": one.currency, "value": str(one.amount)},
             }
             for one in summary.observed
         ],
