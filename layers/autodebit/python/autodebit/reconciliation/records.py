@@ -42,7 +42,7 @@ class Records:
         # An older file's refund may carry its payment's request id: then it is one of that payment's.
         payments = wanted - {refund.refund_request_id for refund in found} if _has_refund_ids(lines) else set()
         found += [refund for payment in sorted(payments) for refund in self._refunds.of_payment(payment)]
-        yield from self._refunded((refund, _day(refund.key, refund.settled_at, refund.refund_time)) for refund in found)
+        yield from self._refunded((refund, _day_of(refund)) for refund in found)
 
     def _refunded(self, refunds: Iterable[tuple[Refund | SettledRefund, str]]) -> Iterator[Ours]:
         """Refunds with their payments' ids, by which they are compared; the orders have those."""
@@ -56,6 +56,11 @@ class Records:
                     *(refund.refund_id or "", refund.amount.currency, int(refund.amount.value)),
                     *(refund.status.value, day),
                 )
+
+
+def _day_of(refund: Refund) -> str:
+    """A refund that was observed came from Alipay: it is of no day here, and is not looked for there."""
+    return "" if refund.observed else _day(refund.key, refund.settled_at, refund.refund_time)
 
 
 def _has_refund_ids(lines: Iterable[Line]) -> bool:
