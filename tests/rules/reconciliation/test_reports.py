@@ -199,6 +199,8 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
     "an id of 65 characters": (_changed(NEW, "transactionId", "1" * 65), 3, "transactionId"),
     "an id with a control character": (_changed(NEW, "transactionId", "1\x1b[2J"), 3, "transactionId"),
     "an id in another script": (_changed(NEW, "transactionId", "１２３"), 3, "transactionId"),
+    "an original request id too long": (_changed(NEW, "originalTransactionRequestId", "1" * 2049), 3, "is no id"),
+    "an original id too long": (_changed(OLD, "originalTransactionId", "1" * 65), 3, "originalTransactionId"),
     "no type": (_changed(NEW, "transactionType", ""), 3, "transactionType"),
     "a time without an offset": (_changed(OLD, "paymentTime", "2026-11-22T10:00:00"), 3, "offset"),
     "a time that never was": (_changed(OLD, "paymentTime", "2026-11-31T10:00:00+08:00"), 3, "ISO 8601"),

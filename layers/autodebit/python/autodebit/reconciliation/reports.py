@@ -356,9 +356,16 @@ def _lines(name: str, layout: _Layout, body: Rows) -> Iterator[Line]:
             raise ReportRefused(number, f"is of one type too many: {TYPES_MAX} are believed")
         compared = type_ in COMPARED
         transaction_id, request_id = cells[id_at], cells[request_at]
+        original_request_id = "" if original_request_at is None else cells[original_request_at]
+        original_id = "" if original_id_at is None else cells[original_id_at]
         if compared:
-            for column, value in (("transactionId", transaction_id), ("transactionRequestId", request_id)):
-                if not _ID.fullmatch(value):
+            for column, value, needed in (
+                ("transactionId", transaction_id, True),
+                ("transactionRequestId", request_id, True),
+                ("originalTransactionRequestId", original_request_id, False),
+                ("originalTransactionId", original_id, False),
+            ):
+                if (value or needed) and not _ID.fullmatch(value):
                     raise ReportRefused(number, f"{column} {_quoted(value)} is no id")
         currency = cells[currency_at]
         amount = 0
@@ -376,13 +383,12 @@ def _lines(name: str, layout: _Layout, body: Rows) -> Iterator[Line]:
             if cells[settled_at]:
                 settled = _amount(number, "settlementAmountValue", cells[settled_at], "settlementCurrency", settled_in)
         refund = type_ in ("REFUND", "REFUND_REVERSAL")
-        original_id = "" if original_id_at is None else cells[original_id_at]
         yield Line(
             file=name,
             number=number,
             type=type_,
             request_id=request_id,
-            original_request_id="" if original_request_at is None else cells[original_request_at],
+            original_request_id=original_request_id,
             payment_id=original_id if refund and not new else transaction_id,
             refund_id=transaction_id if refund and not new else "",
             currency=currency,
