@@ -121,9 +121,29 @@ def totals(details: Batches, summary: Iterable[Total]) -> Iterator[Difference]:
                 yield _total(of_type[0], amount, f"{count} lines of the details")
             elif parts and not of_type:
                 yield _total(parts[0]._replace(type=type_, amount=0), amount, f"{count} lines of the details")
+        for type_ in COMPARED:
+            of_type = types.get(type_, [])
+            if lines and type_ not in lines and any(total.amount or total.transactions for total in of_type):
+                yield _total(of_type[0], 0, "0 lines of the details")
         alone = types.get("TOTAL", [])
         if lines and alone and not parts and alone[0].amount != sum(amount for _, amount in lines.values()):
             yield _total(alone[0], sum(amount for _, amount in lines.values()), "sum of the details")
+
+
+def lacks_lines(lines: Mapping[str, list[int]], summary: Iterable[Total]) -> bool | None:
+    """Whether a batch's details have fewer lines than its summary counts; None if the summary counts nothing.
+
+    Corrections and fees of the whole batch stand in the summary alone, and are not waited for.
+    """
+    counted: dict[str, int] = defaultdict(int)
+    for total in summary:
+        if total.transactions is not None:
+            counted[total.type] += total.transactions
+    whole = counted.pop("TOTAL", None)
+    expected = {type_: count for type_, count in counted.items() if type_ in COMPARED or type_ in lines}
+    if expected:
+        return any(count > lines.get(type_, [0])[0] for type_, count in expected.items())
+    return None if whole is None or counted else whole > sum(count for count, _ in lines.values())
 
 
 class Page:
