@@ -385,6 +385,24 @@ def test_a_day_is_looked_through_although_no_file_came_for_it(tmp_path: Path) ->
     assert shop.reconciler().day(TODAY, TWO_DAYS_LATER) == document
 
 
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_a_merchant_who_fetches_settlement_files_alone_misses_nothing_in_others(edition: str, tmp_path: Path) -> None:
+    shop = books(tmp_path, ABSENT)
+    shop.receive(settlement(edition, shop.world.there), "settlementItems_HKD_1_000.csv")
+    assert list(shop.reconciler().days(TWO_DAYS_LATER + timedelta(5))) == []
+
+
+def test_a_stray_line_of_the_day_before_does_not_make_that_day_one_of_files(tmp_path: Path) -> None:
+    shop = books(tmp_path, size=0)
+    for at in range(3):
+        shop.world.pay(at, "HKD", 4200)
+    shop.world.there[0].time, shop.world.here[0].day = "2026-11-21T23:59:59+08:00", "2026-11-21"
+    shop.world.pay(4, "HKD", 4200, there=False)
+    shop.world.record("PAYMENT", 4).day = "2026-11-21"
+    shop.receive(transactions(NEW, shop.world.there))
+    assert [document["file"] for document in shop.reconciler().days(TWO_DAYS_LATER)] == [f"day_{TODAY}"]
+
+
 def test_a_merchant_who_fetches_no_files_misses_nothing_in_them(tmp_path: Path) -> None:
     assert books(tmp_path, ABSENT).reconciler().day(TODAY, TWO_DAYS_LATER) is None
 

@@ -41,7 +41,7 @@ LATE_DAYS = 2
 """So many days after a day no further file of it is expected: fees and rates are complete on the second."""
 
 USED_DAYS = 7
-"""A merchant of whom no file came for so many days does not reconcile: nothing is missing in files nobody fetches."""
+"""A merchant of whom no transaction file came for so many days: nothing is missing in files that nobody fetches."""
 
 MADE_UP_DAYS = 35
 """So far back a day is made up for that could not be looked through, and a batch that lacks lines is told."""
@@ -132,7 +132,7 @@ class Reconciler:
     def day(self, day: str, now: datetime) -> Document | None:
         """What succeeded here on a UTC+8 day and stands in no file; None for a merchant who does not reconcile."""
         week = _days(date.fromisoformat(day), range(-USED_DAYS, 1))
-        if not any(True for one in week for _ in self._store.keys(f"state/{one}/")):
+        if not any(key.endswith(_LINES) for one in week for key in self._store.keys(f"state/{one}/")):
             return None
         name = _DAY + day
         before = self._document(name)
@@ -236,7 +236,8 @@ class Reconciler:
         target = self._scratch / "seen.csv.gz"
         for day in days:
             for key in self._store.keys(f"state/{day}/"):
-                if key.endswith(_LINES) and not key.endswith(f"/{delivery}{_LINES}") and self._store.fetch(key, target):
+                of_this = key.startswith(f"state/{day}/{delivery}-")
+                if key.endswith((_LINES, _STRAYS)) and not of_this and self._store.fetch(key, target):
                     with gzip.open(target, "rt", encoding="utf-8", newline="") as file:
                         yield from (_seen_line(*row) for row in csv.reader(file))
 
@@ -258,7 +259,8 @@ class Reconciler:
             of(own_day)
         for day, file in by_day.items():
             file.close()
-            self._store.put(f"state/{day}/{delivery}{_LINES}", work / f"{day}.csv.gz")
+            suffix = _LINES if day == own_day else _STRAYS
+            self._store.put(f"state/{day}/{delivery}{suffix}", work / f"{day}.csv.gz")
 
     def _totals(
         self, summary: Summary, details: Mapping[str, Mapping[str, list[int]]], stated: list[Total]
@@ -372,6 +374,7 @@ class Reconciler:
 
 _DAY = "day_"
 _LINES = "-lines.csv.gz"
+_STRAYS = "-strays.csv.gz"
 _KNOWN = "-known.json"
 _NO_DAY = "no-day"
 

@@ -2,7 +2,8 @@
 
 inbox/<file name>                   what Alipay sent
 results/<file name>/                differences.csv, report.html, summary.json
-state/<day>/<delivery>-lines.csv.gz  which transactions of the day a file had
+state/<day>/<delivery>-lines.csv.gz  which transactions of the day its own file had
+state/<day>/<delivery>-strays.csv.gz  which a file had that is of another day, or of a settlement
 state/<day>/<delivery>-known.json    which differences it had
 state/reported/<day>.json            the day's own file came, and what it misses is not concluded yet
 state/files/<file name>.json         how often other bytes came under this name, and whether the last were told
