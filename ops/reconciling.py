@@ -3,10 +3,12 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from autodebit.instants import alipay_day
 from autodebit.reconciliation.reconcile import Document, Reconciler
 from autodebit.reconciliation.records import Records
 from autodebit.reconciliation.store import Folder
@@ -20,7 +22,8 @@ from ops.stack import OpsFailed, Stack
 def reconcile(stack: Stack, files: Sequence[Path], output: Path, encoding: str, now: datetime) -> Iterator[Document]:
     """What came of each file; its results lie in `output`, in a folder of the file's name.
 
-    What is INIT here and decided there is inquired at once, by the stack. Raises OpsFailed if a file is not there.
+    What is INIT here and decided there is inquired at once, by the stack. No more files will come than these, so the
+    days and batches that are among them are concluded at the end. Raises OpsFailed if a file is not there.
     """
     for file in files:
         if not file.is_file():
@@ -34,19 +37,32 @@ def reconcile(stack: Stack, files: Sequence[Path], output: Path, encoding: str, 
             document = reconciler.file(file.name, file, uuid4().hex, encoding, now)
             if document is None:
                 raise OpsFailed(f"{file.name} was given twice")
-            for key in store.keys(f"results/{file.name}/"):
-                (output / file.name).mkdir(parents=True, exist_ok=True)
-                store.fetch(key, output / key.removeprefix("results/"))
-            _inquire(stack, document)
+            reconciler.done(document)
+            _bring(store, document, output)
+            _inquire(stack, reconciler, document)
+            yield document
+        for document in chain(reconciler.reported_days(now), reconciler.batches(alipay_day(now), now)):
+            _bring(store, document, output)
             yield document
 
 
-def _inquire(stack: Stack, document: Document) -> None:
-    inquired = document.get("inquired", {"payments": [], "refunds": []})
-    for payment in inquired["payments"]:
-        stack.invoke("Inquiry", {"paymentRequestId": payment, "inquiry": 0})
-    for refund in inquired["refunds"]:
-        stack.invoke("InquireRefund", {"refundRequestId": refund, "inquiry": 0})
+def _bring(store: Folder, document: Document, output: Path) -> None:
+    """Copy the results of a document into a folder of its name."""
+    for key in store.keys(f"results/{document['file']}/"):
+        target = output / key.removeprefix("results/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        store.fetch(key, target)
+
+
+def _inquire(stack: Stack, reconciler: Reconciler, document: Document) -> None:
+    number: int | None = 1
+    while number:
+        step = reconciler.rest(document["delivery"], number)
+        for payment in step["payments"]:
+            stack.invoke("Inquiry", {"paymentRequestId": payment, "inquiry": 0})
+        for refund in step["refunds"]:
+            stack.invoke("InquireRefund", {"refundRequestId": refund, "inquiry": 0})
+        number = step["next"]
 
 
 def screen(documents: Sequence[Document], output: Path) -> Any:

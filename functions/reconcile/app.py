@@ -1,4 +1,4 @@
-"""A report file has come, or a day has passed of which no file will come any more. Called by `reconciliation.asl.json`.
+"""A report file has come, an evening has come, or a file leaves more to do. Called by `reconciliation.asl.json`.
 
 The rules are in `autodebit.reconciliation`.
 """
@@ -27,8 +27,10 @@ inbox = Inbox(
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The payments and refunds to inquire: they are INIT here, and decided by the file."""
+    if "next" in event:
+        return inbox.hand_on(event["next"])
     now = datetime.now(UTC)
     if event["source"] == "aws.s3":
         return inbox.receive(event["detail"]["object"]["key"], event["id"], now)

@@ -84,7 +84,7 @@ def test_no_role_has_a_wildcard_in_an_action(role: str) -> None:
     assert all(statement["Effect"] == "Allow" and statement["Sid"] for statement in statements(role))
 
 
-FILES = ("s3:GetObject", "s3:PutObject")
+FILES = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -631,6 +631,9 @@ def test_a_reconciliation_calls_the_functions_that_its_role_allows() -> None:
     called = {name: arn for name, arn in machine["DefinitionSubstitutions"].items() if name != "Partition"}
     assert invoke["Resource"] == list(called.values())
     states = json.loads(text)["States"]
+    pattern = machine["Events"]["ReportArrived"]["Properties"]["Pattern"]["detail"]
+    assert pattern["object"]["key"] == [{"prefix": "inbox/"}, {"prefix": "rest/"}], "a file, and what one leaves to do"
+    assert states["Rest"]["Choices"][0]["Next"] == "HandOn"
     (waits,) = [state["TimeoutSeconds"] for name, state in states.items() if name == "Reconcile"]
     assert waits > FUNCTIONS["ReconcileFunction"]["Timeout"]
     assert {state["Next"] for state in states.values() if "Next" in state} <= set(states)

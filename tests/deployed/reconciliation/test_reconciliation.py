@@ -64,7 +64,10 @@ class Books:
         return [header, *of_mine, ["<END>"]]
 
     def put(self, name: str, content: bytes) -> None:
-        self._s3.put_object(Bucket=self._bucket, Key=f"inbox/{name}", Body=content)
+        self.put_key(f"inbox/{name}", content)
+
+    def put_key(self, key: str, content: bytes) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=content)
 
     def receive(self, table: Table, form: str = "csv", name: str | None = None) -> Json:
         """What came of a file of these lines."""
@@ -82,6 +85,11 @@ class Books:
             return str(self._s3.get_object(Bucket=self._bucket, Key=f"results/{name}/{file}")["Body"].read().decode())
         except self._s3.exceptions.NoSuchKey:
             return None
+
+    def is_noted(self, name: str) -> bool:
+        """Whether the function has noted that the file was told."""
+        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"state/files/{name}")
+        return "Contents" in listed
 
     def differences(self, summary: Json) -> list[tuple[str, str]]:
         found = self.result(summary["file"], "differences.csv")
@@ -132,6 +140,7 @@ def test_what_came_of_a_file_is_told_once_for_each_new_file(books: Books, fast: 
     assert (event["detail"]["eventId"], event["detail"]["sequence"]) == (f"{name}:1", 1)
     assert event["detail"]["occurredAt"] == summary["finishedAt"]
     assert event["detail"]["reconciliation"] == summary
+    eventually(lambda: books.is_noted(name), "the note that it was told")
     books.put(name, csv_bytes(table))  # the same file again changes nothing
     again = books.receive(table, name=f"copy-{name}")
     assert again["newDifferences"] == 0
@@ -252,6 +261,30 @@ def test_a_file_that_was_cut_off_is_refused_and_nothing_is_concluded(books: Book
     assert summary["refusal"]["line"] == 2
     assert "<END>" in summary["refusal"]["reason"]
     assert books.result(summary["file"], "differences.csv") is None
+
+
+def test_a_refused_file_leaves_nothing_of_a_good_one_of_its_name(books: Books) -> None:
+    table = changed(books.day(NEW, books.pay()), 1, "transactionAmountValue", "1.00")
+    name = books.receive(table)["file"]
+    assert books.result(name, "differences.csv")
+    books.put(name, csv_bytes(table[:-1]))
+    refused = eventually(lambda: (one := books.summary(name)) and one["sequence"] == 2 and one, "the second result")
+    assert refused["status"] == "REFUSED"
+    assert books.result(name, "differences.csv") is None
+
+
+def test_what_is_too_much_for_one_execution_is_inquired_by_the_next(books: Books, fast: Deployment) -> None:
+    payments = [books.pay() for _ in range(3)]
+    inquired = [len(fast.alipay.calls(payment, "inquiryPayment")) for payment in payments]
+    delivery = new_id("books-rest")
+    for number, payment in enumerate(payments, 1):
+        books.change_row(payment, "SET #status = :init REMOVE settledBy, settledAt, settledDay, paymentId", init="INIT")
+        step = {"payments": [payment], "refunds": [], "observed": []}
+        books.put_key(f"state/rest/{delivery}/{number:06d}.json", json.dumps(step).encode())
+    books.put_key(f"rest/{delivery}/1", b"")
+    eventually(lambda: {fast.merchant.order(one).json["status"] for one in payments} == {"SUCCESS"}, "the results")
+    for payment, before in zip(payments, inquired, strict=True):
+        assert len(fast.alipay.calls(payment, "inquiryPayment")) > before
 
 
 BATCH_GET_ITEM = "DynamoDB_20120810.BatchGetItem"

@@ -336,6 +336,7 @@ def test_an_observed_refund_is_booked_and_told_once(world: World) -> None:
     assert stored is not None
     assert [told.kind for told in stored.told] == ["RefundObserved"]
     assert replace(stored, told=()) == observed()
+    assert list(world.refunds.settled_on("2026-11-25")) == [], "it came from Alipay: it is not looked for there"
     assert world.left() == (1000, 990)
     assert observe(world, observed(attempt="again")) == stored
     assert world.left() == (1000, 990)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from autodebit.reconciliation.books import Books
-from autodebit.reconciliation.compare import Ours
+from autodebit.reconciliation.compare import Observed, Ours
 from autodebit.reconciliation.reports import Line, ReportRefused
 
 from tests.rules.reconciliation.alipay_files import EDITIONS, NEW, OLD, Transaction, settlement, transactions
@@ -31,7 +31,7 @@ def test_a_clean_day_has_no_difference(edition: str, writer, tmp_path: Path) -> 
     world = clean(5000)
     compared, differences = compare(tmp_path / "books", [read(writer(edition, world.there), "csv", tmp_path)], world)
     assert differences == []
-    assert compared.to_inquire == []
+    assert list(compared.to_inquire) == []
     assert compared.staged.lines == len(world.there)
 
 
@@ -42,7 +42,7 @@ def test_a_success_here_that_is_none_there_differs(status: str, tmp_path: Path) 
     world.line("PAYMENT", NEXT).status = status
     compared, differences = compare(tmp_path / "books", [read(transactions(NEW, world.there), "csv", tmp_path)], world)
     assert named(differences) == [("status", f"ord-{NEXT:09d}")]
-    assert compared.to_inquire == []
+    assert list(compared.to_inquire) == []
 
 
 @pytest.mark.parametrize("status", ["PROCESSING", "NEVER_HEARD_OF", ""])
@@ -52,7 +52,7 @@ def test_undecided_on_both_sides_is_no_difference(status: str, tmp_path: Path) -
     world.line("PAYMENT", NEXT).status = status
     world.record("PAYMENT", NEXT).status = "INIT"
     compared, differences = compare(tmp_path / "books", [read(transactions(NEW, world.there), "csv", tmp_path)], world)
-    assert (differences, compared.to_inquire) == ([], [])
+    assert (differences, list(compared.to_inquire)) == ([], [])
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
@@ -69,13 +69,53 @@ def test_init_here_and_paid_there_is_listed_for_inquiry(edition: str, tmp_path: 
     assert [one.name for one in differences] == ["status", "status"]
 
 
-def test_init_here_and_another_amount_there_is_not_inquired_but_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "attribute", "value"), [("amount", "minor", 4300), ("currency", "currency", "USD")])
+def test_init_here_and_paid_there_otherwise_is_inquired_and_told(
+    name: str, attribute: str, value: object, tmp_path: Path
+) -> None:
     world = World()
     world.pay(NEXT, "HKD", 4200)
-    world.record("PAYMENT", NEXT).status, world.record("PAYMENT", NEXT).minor = "INIT", 4300
+    world.record("PAYMENT", NEXT).status = "INIT"
+    setattr(world.record("PAYMENT", NEXT), attribute, value)
     compared, differences = compare(tmp_path / "books", [read(transactions(NEW, world.there), "csv", tmp_path)], world)
-    assert named(differences) == [("amount", f"ord-{NEXT:09d}")]
-    assert compared.to_inquire == []
+    assert named(differences) == [(name, f"ord-{NEXT:09d}")]
+    assert [one.request_id for one in compared.to_inquire] == [f"ord-{NEXT:09d}"]
+
+
+@pytest.mark.parametrize("status", ["FAIL", "PROCESSING", "NEVER_HEARD_OF", ""])
+def test_a_refund_that_nobody_asked_for_and_that_moved_nothing_is_no_difference(status: str, tmp_path: Path) -> None:
+    world = World()
+    world.refund(2, world.pay(1, "HKD", 4200), "HKD", 100, here=False)
+    world.line("REFUND", 2).status = status
+    compared, differences = compare(tmp_path / "books", [read(transactions(NEW, world.there), "csv", tmp_path)], world)
+    assert (differences, list(compared.observed)) == ([], [])
+
+
+@pytest.mark.parametrize(("edition", "refund_id"), [(NEW, ""), (OLD, "202611221940108002001888000000002")])
+def test_an_observed_refund_has_a_refund_id_only_if_its_line_has_one(
+    edition: str, refund_id: str, tmp_path: Path
+) -> None:
+    world = World()
+    world.refund(2, world.pay(1, "HKD", 4200), "HKD", 100, here=False)
+    report = read(transactions(edition, world.there), "csv", tmp_path)
+    compared, differences = compare(tmp_path / "books", [report], world)
+    payment = "ord-000000001" if edition == NEW else ""
+    assert list(compared.observed) == [Observed("ref-000000002", payment, refund_id, "HKD", 100)]
+    assert named(differences) == [("refund-observed", "ref-000000002")]
+
+
+@pytest.mark.parametrize("status", ["FAIL", "PROCESSING"])
+@pytest.mark.parametrize(("minor", "found"), [(4200, []), (4300, [("amount", "ord-000000001")])])
+def test_a_cancel_that_was_refused_leaves_the_payment_to_its_own_line(
+    status: str, minor: int, found: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    world = World()
+    world.pay(1, "HKD", 4200)
+    world.record("PAYMENT", 1).minor = minor
+    for _ in range(2):
+        world.there.append(Transaction(**{**vars(world.line("PAYMENT", 1)), "type": "CANCEL", "status": status}))
+    _, differences = compare(tmp_path / "books", [read(transactions(NEW, world.there), "csv", tmp_path)], world)
+    assert named(differences) == found
 
 
 def test_nothing_is_missing_there_before_its_day_is_concluded(tmp_path: Path) -> None:

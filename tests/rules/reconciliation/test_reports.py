@@ -97,6 +97,46 @@ def test_report_and_edition_are_told_by_the_columns(
     assert len([*report.lines, *report.totals]) == (2 if kind is Kind.SUMMARY else 1)
 
 
+def _with(table: Table, column: str, value: str) -> Table:
+    """The table with one more column, the same on each line."""
+    return [[*table[0], column], *([*row, value] for row in table[1:-1]), table[-1]]
+
+
+def _without(table: Table, column: str) -> Table:
+    at = table[0].index(column)
+    return [*([*row[:at], *row[at + 1 :]] for row in table[:-1]), table[-1]]
+
+
+@pytest.mark.parametrize("name", ["settlementItems_HKD_1_000.csv", "transactionItems_20261122_000.csv"])
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        (_with(settlement(NEW, [PAYMENT]), "status", ""), Kind.SETTLEMENT),
+        (transactions(NEW, [PAYMENT]), Kind.TRANSACTIONS),
+        (_without(transactions(NEW, [PAYMENT]), "settlementInitiatedDate"), Kind.TRANSACTIONS),
+        (_without(transactions(NEW, []), "settlementInitiatedDate"), Kind.TRANSACTIONS),
+        (settlement(NEW, []), Kind.SETTLEMENT),
+    ],
+)
+def test_a_name_says_nothing_where_columns_or_lines_decide(name: str, table: Table, kind: Kind) -> None:
+    report = read_csv(name, io.BytesIO(csv_bytes(table)))
+    assert (report.kind, len(list(report.lines))) == (kind, len(table) - 2)
+
+
+def test_a_file_whose_lines_are_of_both_is_told_by_its_name_or_refused() -> None:
+    content = csv_bytes(_with(settlement(NEW, [PAYMENT]), "status", "SUCCESS"))
+    names = {"settlementItems_1.csv": Kind.SETTLEMENT, "transactionItems_1.csv": Kind.TRANSACTIONS}
+    assert {name: read_csv(name, io.BytesIO(content)).kind for name in names} == names
+    with pytest.raises(ReportRefused, match="both details reports"):
+        read_csv("november.csv", io.BytesIO(content))
+
+
+def test_a_name_decides_for_a_file_without_lines_that_has_the_columns_of_both() -> None:
+    content = csv_bytes(transactions(NEW, []))
+    kinds = [read_csv(name, io.BytesIO(content)).kind for name in ("settlementItems_HKD_1_000.csv", "a.csv")]
+    assert kinds == [Kind.SETTLEMENT, Kind.TRANSACTIONS]
+
+
 @pytest.mark.parametrize("edition", [OLD, NEW])
 def test_the_order_of_the_columns_says_nothing(edition: str) -> None:
     table = transactions(edition, [PAYMENT, REFUND])
@@ -199,6 +239,8 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
     "an id of 65 characters": (_changed(NEW, "transactionId", "1" * 65), 3, "transactionId"),
     "an id with a control character": (_changed(NEW, "transactionId", "1\x1b[2J"), 3, "transactionId"),
     "an id in another script": (_changed(NEW, "transactionId", "１２３"), 3, "transactionId"),
+    "an original request id too long": (_changed(NEW, "originalTransactionRequestId", "1" * 2049), 3, "is no id"),
+    "an original id too long": (_changed(OLD, "originalTransactionId", "1" * 65), 3, "originalTransactionId"),
     "no type": (_changed(NEW, "transactionType", ""), 3, "transactionType"),
     "a time without an offset": (_changed(OLD, "paymentTime", "2026-11-22T10:00:00"), 3, "offset"),
     "a time that never was": (_changed(OLD, "paymentTime", "2026-11-31T10:00:00+08:00"), 3, "ISO 8601"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from autodebit.reconciliation.books import Compared, Staged
-from autodebit.reconciliation.compare import Difference, Name
+from autodebit.reconciliation.compare import Difference, Name, Observed
 from autodebit.reconciliation.results import (
     NEXT_STEP,
     SHOWN_MAX,
@@ -152,6 +152,17 @@ def test_a_flood_of_differences_is_cut_on_the_page_and_whole_in_the_csv(tmp_path
     assert "50 more are in" in _page(page).text
 
 
+def test_a_refund_observed_names_a_refund_id_only_where_the_file_does() -> None:
+    observed = (Observed("ref-1", "ord-1", "", "HKD", 990), Observed("ref-2", "", "2026", "HKD", 990))
+    first, second = summary_document(Summary("x.csv", "v1", "0" * 64, 1, AT, observed=observed))["observed"]
+    assert first == {
+        "refundRequestId": "ref-1",
+        "paymentRequestId": "ord-1",
+        "refundAmount": {"currency": "HKD", "value": "990"},
+    }
+    assert second["refundId"] == "2026"
+
+
 def test_a_refused_file_has_a_reason_and_no_differences(tmp_path: Path) -> None:
     refusal = Refusal("transactionItems_20261122_000.csv", 7, "has a NUL byte")
     _write(tmp_path, Summary(refusal.file, "v1", "0" * 64, 1, AT, refusal=refusal), [])
@@ -170,4 +181,4 @@ def test_amounts_are_shown_in_major_units(amount: int | None, currency: str, tex
 
 
 def _nothing() -> tuple[Any, ...]:
-    return Staged(), {}, {}, [], iter(())
+    return Staged(), {}, {}, iter(()), iter(()), iter(())

@@ -9,8 +9,19 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from pathlib import Path
+from typing import Any
 
-from autodebit.reconciliation.compare import Difference, LookUp, Ours, Page, Sum, key_of_line, key_of_ours, order
+from autodebit.reconciliation.compare import (
+    Difference,
+    LookUp,
+    Observed,
+    Ours,
+    Page,
+    Sum,
+    key_of_line,
+    key_of_ours,
+    order,
+)
 from autodebit.reconciliation.partitions import PARTS, Partitions
 from autodebit.reconciliation.reports import COMPARED, Line, Report
 
@@ -32,13 +43,15 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What came of it. `differences` is read from disk, sorted by name, file and line."""
+    """What came of it. The iterators read from disk; the differences are sorted by name, file and line."""
 
     staged: Staged
     sums: dict[tuple[str, str], Sum]
     counts: dict[str, int]
-    to_inquire: list[Ours]
+    to_inquire: Iterator[Ours]
     """INIT here and decided there: to be inquired at once, since a file is no evidence that settles."""
+    observed: Iterator[Observed]
+    """Refunds that nobody asked for here, to be booked on their payments."""
     differences: Iterator[Difference]
 
 
@@ -84,13 +97,11 @@ class Books:
         done.mkdir(exist_ok=True)
         sums: dict[tuple[str, str], Sum] = defaultdict(Sum)
         counts: Counter[str] = Counter()
-        to_inquire: list[Ours] = []
-        for part in range(PARTS):
-            file = done / f"{part:03d}.jsonl"
+        files = [done / f"{part:03d}.jsonl" for part in range(PARTS)]
+        for part, file in enumerate(files):
             if not file.exists():
                 self._write_part(part, file, look_up, concluded)
-            with file.open(encoding="utf-8") as found:
-                head = json.loads(next(found))
+            head = _head(file)
             for type_, currency, *numbers in head["sums"]:
                 one = sums[type_, currency]
                 one.count_there += numbers[0]
@@ -98,9 +109,12 @@ class Books:
                 one.count_here += numbers[2]
                 one.amount_here += numbers[3]
             counts.update(head["counts"])
-            to_inquire += (Ours(*one) for one in head["to_inquire"])
-        found_differences = (_differences(done / f"{part:03d}.jsonl") for part in range(PARTS))
-        return Compared(staged, dict(sums), dict(counts), to_inquire, merge(*found_differences, key=order))
+        return Compared(
+            *(staged, dict(sums), dict(counts)),
+            to_inquire=(Ours(*one) for file in files for one in _head(file)["to_inquire"]),
+            observed=(Observed(*one) for file in files for one in _head(file)["observed"]),
+            differences=merge(*map(_differences, files), key=order),
+        )
 
     def _spread(self, reports: Iterable[Report]) -> Iterator[tuple[str, Line]]:
         """Every line behind its key. What is known of all of them is written down before they count as complete."""
@@ -125,6 +139,7 @@ class Books:
             ],
             "counts": Counter(difference.name for difference in differences),
             "to_inquire": page.to_inquire,
+            "observed": page.observed,
         }
         unfinished = file.with_suffix(".unfinished")
         with unfinished.open("w", encoding="utf-8") as writer:
@@ -168,6 +183,12 @@ def _line(row: list[str]) -> Line:
 
 def _ours(row: list[str]) -> Ours:
     return Ours(row[0], row[1], row[2], row[3], row[4], row[5], int(row[6]), row[7], row[8])
+
+
+def _head(file: Path) -> dict[str, Any]:
+    with file.open(encoding="utf-8") as lines:
+        head: dict[str, Any] = json.loads(next(lines))
+    return head
 
 
 def _differences(file: Path) -> Iterator[Difference]:

@@ -62,6 +62,19 @@ class Difference(NamedTuple):
     status_here: str
 
 
+class Observed(NamedTuple):
+    """A refund that succeeded there and that nobody asked for here."""
+
+    refund_request_id: str
+    payment_request_id: str
+    """Empty where the file names its payment only by Alipay's id."""
+    refund_id: str
+    """Empty in files of 2026, which do not tell it."""
+    currency: str
+    amount: int
+    """In minor units, positive."""
+
+
 @dataclass(slots=True)
 class Sum:
     """Of one type and currency: what the file has, and what we have for the same transactions."""
@@ -108,9 +121,29 @@ def totals(details: Batches, summary: Iterable[Total]) -> Iterator[Difference]:
                 yield _total(of_type[0], amount, f"{count} lines of the details")
             elif parts and not of_type:
                 yield _total(parts[0]._replace(type=type_, amount=0), amount, f"{count} lines of the details")
+        for type_ in COMPARED:
+            of_type = types.get(type_, [])
+            if lines and type_ not in lines and any(total.amount or total.transactions for total in of_type):
+                yield _total(of_type[0], 0, "0 lines of the details")
         alone = types.get("TOTAL", [])
         if lines and alone and not parts and alone[0].amount != sum(amount for _, amount in lines.values()):
             yield _total(alone[0], sum(amount for _, amount in lines.values()), "sum of the details")
+
+
+def lacks_lines(lines: Mapping[str, list[int]], summary: Iterable[Total]) -> bool | None:
+    """Whether a batch's details have fewer lines than its summary counts; None if the summary counts nothing.
+
+    Corrections and fees of the whole batch stand in the summary alone, and are not waited for.
+    """
+    counted: dict[str, int] = defaultdict(int)
+    for total in summary:
+        if total.transactions is not None:
+            counted[total.type] += total.transactions
+    whole = counted.pop("TOTAL", None)
+    expected = {type_: count for type_, count in counted.items() if type_ in COMPARED or type_ in lines}
+    if expected:
+        return any(count > lines.get(type_, [0])[0] for type_, count in expected.items())
+    return None if whole is None or counted else whole > sum(count for count, _ in lines.values())
 
 
 class Page:
@@ -128,6 +161,8 @@ class Page:
                 if one.refund_id:
                     self._refunds[one.refund_id] = one
         self.to_inquire: list[Ours] = []
+        """INIT here and decided there; complete once the differences are read, as `observed` is."""
+        self.observed: list[Observed] = []
         self._sums: dict[tuple[str, str], Sum] = defaultdict(Sum)
 
     def sums(self) -> Iterable[tuple[tuple[str, str], Sum]]:
@@ -138,11 +173,12 @@ class Page:
         """What each transaction of the file comes to."""
         by_transaction: dict[tuple[str, str], list[Line]] = defaultdict(list)
         for line in self._lines:
-            by_transaction[_transaction(line)].append(line)
             self._add(line)
+            if line.type != "CANCEL" or _result(line) == "CANCELLED":  # a cancel that was refused says nothing
+                by_transaction[_transaction(line)].append(line)
         for line in self._others:
             self._add(line)
-        cancels = {key[1] for key, lines in by_transaction.items() if key[0] == "CANCEL" and lines}
+        cancels = {key for type_, key in by_transaction if type_ == "CANCEL"}
         for (type_, key), lines in by_transaction.items():
             for again in lines[1:]:
                 yield _difference(Name.TWICE, again, self._find(again))
@@ -152,6 +188,9 @@ class Page:
                 self._sums[type_, one.currency].count_here += 1
                 self._sums[type_, one.currency].amount_here += one.amount if type_ == "PAYMENT" else -one.amount
             name = self._judge(first, one, type_ == "PAYMENT" and key in cancels)
+            if name is Name.REFUND_OBSERVED:
+                ids = (first.request_id, first.original_request_id, first.refund_id)
+                self.observed.append(Observed(*ids, first.currency, -first.amount))
             if name:
                 yield _difference(name, first, one)
 
@@ -177,23 +216,22 @@ class Page:
         """The name of the difference between a line and our record, if there is one."""
         if line.type == "REFUND_REVERSAL":
             return Name.REFUND_RETURNED
+        there = _result(line)
         if one is None:
-            return Name.REFUND_OBSERVED if line.type == "REFUND" else Name.MISSING_HERE
+            if line.type != "REFUND":
+                return Name.MISSING_HERE
+            return Name.REFUND_OBSERVED if there == "SUCCESS" else None  # otherwise nothing was moved
+        undecided = one.status == "INIT"
+        if undecided and there in _FINAL and not cancelled:
+            self.to_inquire.append(one)
         if one.currency != line.currency:
             return Name.CURRENCY
-        if line.type == "CANCEL":
-            there = "CANCELLED" if _STATUS.get(line.status) == "SUCCESS" else line.status
-        elif cancelled:
+        if cancelled:
             return None  # the cancel has a line of its own, which says what became of the payment
-        else:
-            there = _STATUS.get(line.status, line.status)
-            if (line.amount if line.type == "PAYMENT" else -line.amount) != one.amount:
-                return Name.AMOUNT
-        if one.status == "INIT":
-            if there not in _FINAL:
-                return None
-            self.to_inquire.append(one)
-            return Name.STATUS
+        if line.type != "CANCEL" and (line.amount if line.type == "PAYMENT" else -line.amount) != one.amount:
+            return Name.AMOUNT
+        if undecided and there not in _FINAL:
+            return None
         if one.status == "CANCELLED" and there == "SUCCESS" and one.day > line.day:
             return None  # cancelled after midnight: the cancel stands in the next day's file
         return None if there == one.status else Name.STATUS
@@ -207,6 +245,12 @@ class Page:
 _FINAL = ("SUCCESS", "FAIL", "CANCELLED")
 _STATUS = {"SUCCEEDED": "SUCCESS", "FAILED": "FAIL", "CANCELED": "CANCELLED"} | {status: status for status in _FINAL}
 """Spellings of a result. Every other status is open: it is no result, and no success."""
+
+
+def _result(line: Line) -> str:
+    """What the line says became of the transaction; a cancel that succeeded makes its payment CANCELLED."""
+    result = _STATUS.get(line.status, line.status)
+    return "CANCELLED" if line.type == "CANCEL" and result == "SUCCESS" else result
 
 
 def _transaction(line: Line) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """The stack's inbox: each file that comes is reconciled, told and counted; each day that is over is looked through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from autodebit.event_bus import EventBus
 from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.reconcile import Document, Reconciler, late_day
 from autodebit.reconciliation.records import Records
-from autodebit.reconciliation.results import INQUIRED_MAX, finished
+from autodebit.reconciliation.results import finished
 from autodebit.reconciliation.store import Bucket
 from autodebit.refund.adopt import adopt
 from autodebit.refund.refund_table import RefundTable
@@ -21,8 +22,10 @@ from autodebit.telemetry import logger
 
 INBOX = "inbox/"
 
-ToInquire = dict[str, list[str]]
-"""`payments` and `refunds`, by request id."""
+REST = "rest/"
+
+ToInquire = dict[str, Any]
+"""`payments` and `refunds`, by request id, and `next`: the key of `hand_on` for those after them, empty if none are."""
 
 
 class Inbox:
@@ -37,10 +40,13 @@ class Inbox:
         self._reconciler = Reconciler(bucket, Records(orders, refunds), scratch)
 
     def receive(self, key: str, delivery: str, now: datetime) -> ToInquire:
-        """Reconcile the file of this key under `inbox/`. Raises TableFault and EventFault; the machine tries again.
+        """Reconcile the file of this key under `inbox/`, or go on with what a file left to do, under `rest/`.
 
-        `delivery` is the id of the event that told of it.
+        `delivery` is the id of the event that told of it. Raises TableFault and EventFault; the machine tries again.
         """
+        if key.startswith(REST):
+            of, _, number = key.removeprefix(REST).partition("/")
+            return self._step(of, int(number), now)
         name = key.removeprefix(INBOX)
         logger.append_keys(file=name)
         file = self._scratch / f"{delivery}.file"
@@ -53,18 +59,38 @@ class Inbox:
         if document is None:
             logger.info("file is known")
             return _NOTHING
-        doubts = {key for refund in document.get("observed", ()) for key in self._adopt(refund, now)}
-        told = self._tell(document)
-        refunds = [*told["refunds"], *sorted(doubts - set(told["refunds"]))]
-        return {"payments": told["payments"], "refunds": refunds[:INQUIRED_MAX]}
+        step = self._step(document["delivery"], 1, now)
+        self._conclude(chain(self._reconciler.reported_days(now), [document]))
+        return step
+
+    def hand_on(self, key: str) -> ToInquire:
+        """Have another execution do what is to be done next: `receive` of this key."""
+        empty = self._scratch / "empty"
+        empty.touch()
+        self._bucket.put(key, empty)
+        return _NOTHING
 
     def end_of_days(self, now: datetime) -> ToInquire:
-        """Look through the day of which no further file is expected since today. Raises as `receive`."""
-        document = self._reconciler.day(late_day(now), now)
-        if document is None:
-            logger.info("no files are fetched, so none is missing")
-            return _NOTHING
-        return self._tell(document)
+        """Look through the days of which no further file is expected, and tell of batches that lack lines.
+
+        Raises as `receive`.
+        """
+        self._conclude(self._reconciler.days(now))
+        self._conclude(self._reconciler.batches(late_day(now), now))
+        return _NOTHING
+
+    def _conclude(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            self._tell(document)
+            self._reconciler.done(document)
+
+    def _step(self, delivery: str, number: int, now: datetime) -> ToInquire:
+        """Book what this step has to book; what it has to inquire comes back."""
+        step = self._reconciler.rest(delivery, number)
+        doubts = {key for refund in step["observed"] for key in self._adopt(refund, now)}
+        refunds = [*step["refunds"], *sorted(doubts - set(step["refunds"]))]
+        following = f"{REST}{delivery}/{step['next']}" if step["next"] else ""
+        return {"payments": step["payments"], "refunds": refunds, "next": following}
 
     def _adopt(self, refund: dict[str, Any], now: datetime) -> Iterator[str]:
         """Book a refund that somebody made in the portal, if its payment is paid here. If it may be one of ours that is
@@ -80,18 +106,19 @@ class Inbox:
                 if known and known.is_init:
                     yield known.key
 
-    def _tell(self, document: Document) -> ToInquire:
-        [refusal] = self._bus.put([finished(document)])
-        if refusal:
-            raise EventFault(refusal.reason)
+    def _tell(self, document: Document) -> None:
+        [fault] = self._bus.put([finished(document)])
+        if fault:
+            raise EventFault(fault.reason)
         if document["status"] == "REFUSED":
             telemetry.count("ReportRefused")
-            logger.error("report refused", line=document["refusal"]["line"], reason=document["refusal"]["reason"])
-            return _NOTHING
+            refusal = document["refusal"]
+            logger.error("report refused", file=document["file"], line=refusal["line"], reason=refusal["reason"])
+            return
         telemetry.count("ReconciliationDifference", document["newDifferences"])
         log = logger.error if document["newDifferences"] else logger.info
-        log("reconciliation finished", differences=document["differencesTotal"], new=document["newDifferences"])
-        return {"payments": document["inquired"]["payments"], "refunds": document["inquired"]["refunds"]}
+        found = {"differences": document["differencesTotal"], "new": document["newDifferences"]}
+        log("reconciliation finished", file=document["file"], **found)
 
 
-_NOTHING: ToInquire = {"payments": [], "refunds": []}
+_NOTHING: ToInquire = {"payments": [], "refunds": [], "next": ""}

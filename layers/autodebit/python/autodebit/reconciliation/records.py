@@ -43,7 +43,7 @@ class Records:
         payments = wanted - {refund.refund_request_id for refund in found} if _has_refund_ids(lines) else set()
         for order in self._orders.get_many(sorted(payments)):
             found += self._refunds.of_order(order)
-        yield from self._refunded((refund, _day(refund.key, refund.settled_at, refund.refund_time)) for refund in found)
+        yield from self._refunded((refund, _day_of(refund)) for refund in found)
 
     def _refunded(self, refunds: Iterable[tuple[Refund | SettledRefund, str]]) -> Iterator[Ours]:
         """Refunds with their payments' ids, by which they are compared; the orders have those."""
@@ -57,6 +57,11 @@ class Records:
                     *(refund.refund_id or "", refund.amount.currency, int(refund.amount.value)),
                     *(refund.status.value, day),
                 )
+
+
+def _day_of(refund: Refund) -> str:
+    """A refund that was observed came from Alipay: it is of no day here, and is not looked for there."""
+    return "" if refund.observed else _day(refund.key, refund.settled_at, refund.refund_time)
 
 
 def _has_refund_ids(lines: Iterable[Line]) -> bool:

@@ -15,6 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 from typing import BinaryIO, NamedTuple, NoReturn
 
 from autodebit.instants import alipay_day
@@ -144,8 +145,12 @@ def read_rows(name: str, rows: Rows) -> Report:
     if first is None:
         raise ReportRefused(1, "the file is empty")
     number, header = first
-    layout = _layout(name, number, header)
     body = _body(rows, header)
+    line: tuple[int, list[str]] | None = None
+    if {cell.strip() for cell in header} >= _OF_EITHER:
+        line = next(body, None)
+        body = chain([line] if line else [], body)
+    layout = _layout(name, number, header, line[1] if line else [])
     empty: Iterator[NoReturn] = iter(())
     if layout.kind is Kind.SUMMARY:
         return Report(name, layout.kind, layout.edition, layout.unknown, empty, _totals(name, layout, body))
@@ -236,8 +241,8 @@ class _Layout:
     """Where each column stands."""
 
 
-def _layout(name: str, number: int, header: list[str]) -> _Layout:
-    """Which report of which edition has these columns, whatever their order."""
+def _layout(name: str, number: int, header: list[str], line: list[str]) -> _Layout:
+    """Which report of which edition has these columns, whatever their order. `line` is the first, if it is needed."""
     names = [cell.strip() for cell in header]
     columns = [column for column in names if column]
     if len(set(columns)) < len(columns):
@@ -248,7 +253,9 @@ def _layout(name: str, number: int, header: list[str]) -> _Layout:
     if old and new:
         raise ReportRefused(number, f"columns of two editions: {min(old)} and {min(new)}")
     edition = Edition.NEW if new else Edition.OLD
-    kind = _kind(name, found)
+    kind = _kind(name, found, dict(zip(names, line, strict=bool(line))))
+    if kind is None:
+        raise ReportRefused(number, "has the columns of both details reports: call the file transaction or settlement")
     missing = [column for column in _KEYS[edition, kind] if column not in found]
     if missing:
         raise ReportRefused(number, f"no column {', '.join(missing)}, as the {kind} report has")
@@ -256,13 +263,26 @@ def _layout(name: str, number: int, header: list[str]) -> _Layout:
     return _Layout(edition, kind, unknown, {column: names.index(column) for column in columns})
 
 
-def _kind(name: str, columns: set[str]) -> Kind:
-    """By the columns, since names can be customized; the name decides only where both details reports would fit."""
+_OF_EITHER = {"settlementBatchId", "status", "settlementInitiatedDate"}
+"""The second is of transaction details alone, the third of settlement details alone; some files have both."""
+
+
+def _kind(name: str, columns: set[str], line: dict[str, str]) -> Kind | None:
+    """By the columns, since names can be customized; for a file that has those of both details, by its first line.
+
+    The name decides only where that line has both, too, or there is none. None: nothing tells it.
+    """
     if "summaryType" in columns:
         return Kind.SUMMARY
-    if "settlementBatchId" not in columns or ("status" in columns and "settlement" not in name.lower()):
+    if "settlementBatchId" not in columns:
         return Kind.TRANSACTIONS
-    return Kind.SETTLEMENT
+    if not columns >= _OF_EITHER:
+        return Kind.TRANSACTIONS if "status" in columns else Kind.SETTLEMENT
+    if line and not (line["status"] and line["settlementInitiatedDate"]):
+        return Kind.SETTLEMENT if line["settlementInitiatedDate"] else Kind.TRANSACTIONS
+    if "settlement" in name.lower():
+        return Kind.SETTLEMENT
+    return Kind.TRANSACTIONS if not line or "transaction" in name.lower() else None
 
 
 def _csv_rows(source: BinaryIO, encoding: str) -> Rows:
@@ -356,9 +376,16 @@ def _lines(name: str, layout: _Layout, body: Rows) -> Iterator[Line]:
             raise ReportRefused(number, f"is of one type too many: {TYPES_MAX} are believed")
         compared = type_ in COMPARED
         transaction_id, request_id = cells[id_at], cells[request_at]
+        original_request_id = "" if original_request_at is None else cells[original_request_at]
+        original_id = "" if original_id_at is None else cells[original_id_at]
         if compared:
-            for column, value in (("transactionId", transaction_id), ("transactionRequestId", request_id)):
-                if not _ID.fullmatch(value):
+            for column, value, needed in (
+                ("transactionId", transaction_id, True),
+                ("transactionRequestId", request_id, True),
+                ("originalTransactionRequestId", original_request_id, False),
+                ("originalTransactionId", original_id, False),
+            ):
+                if (value or needed) and not _ID.fullmatch(value):
                     raise ReportRefused(number, f"{column} {_quoted(value)} is no id")
         currency = cells[currency_at]
         amount = 0
@@ -376,13 +403,12 @@ def _lines(name: str, layout: _Layout, body: Rows) -> Iterator[Line]:
             if cells[settled_at]:
                 settled = _amount(number, "settlementAmountValue", cells[settled_at], "settlementCurrency", settled_in)
         refund = type_ in ("REFUND", "REFUND_REVERSAL")
-        original_id = "" if original_id_at is None else cells[original_id_at]
         yield Line(
             file=name,
             number=number,
             type=type_,
             request_id=request_id,
-            original_request_id="" if original_request_at is None else cells[original_request_at],
+            original_request_id=original_request_id,
             payment_id=original_id if refund and not new else transaction_id,
             refund_id=transaction_id if refund and not new else "",
             currency=currency,

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from autodebit.events import Event, event
 from autodebit.instants import utc_text
-from autodebit.reconciliation.compare import Difference, Name, Sum
+from autodebit.reconciliation.compare import Difference, Name, Observed, Sum
 from autodebit.reconciliation.reports import DECIMALS
 
 SHOWN_MAX = 200
@@ -79,13 +79,13 @@ class Summary:
     payments_to_inquire: tuple[str, ...] = ()
     refunds_to_inquire: tuple[str, ...] = ()
     """INIT here and decided there."""
-    observed: tuple[Difference, ...] = ()
-    """Refunds that nobody asked for here, of payments that are known here."""
+    observed: tuple[Observed, ...] = ()
+    """Refunds that nobody asked for here."""
     refusal: Refusal | None = None
 
 
-INQUIRED_MAX = 500
-"""Payments, and refunds, that are inquired after one file: a machine's state is small. The polling has the others."""
+NAMED_MAX = 500
+"""Payments, refunds and observed refunds that the summary names: an event is small. `Reconciler.rest` has them all."""
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:
@@ -124,18 +124,20 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "differencesTotal": sum(summary.differences.values()),
         "newDifferences": summary.new_differences,
         "inquired": {
-            "payments": list(summary.payments_to_inquire[:INQUIRED_MAX]),
-            "refunds": list(summary.refunds_to_inquire[:INQUIRED_MAX]),
+            "payments": list(summary.payments_to_inquire[:NAMED_MAX]),
+            "refunds": list(summary.refunds_to_inquire[:NAMED_MAX]),
         },
-        "observed": [
-            {
-                "refundRequestId": one.request_id,
-                "paymentRequestId": one.payment_request_id,
-                "refundId": one.transaction_id,
-                "refundAmount": {"currency": one.currency_there, "value": str(-(one.amount_there or 0))},
-            }
-            for one in summary.observed
-        ],
+        "observed": [observed_document(one) for one in summary.observed[:NAMED_MAX]],
+    }
+
+
+def observed_document(one: Observed) -> dict[str, Any]:
+    """A refund that nobody asked for here, as it is told and stored."""
+    return {
+        "refundRequestId": one.refund_request_id,
+        "paymentRequestId": one.payment_request_id,
+        **({"refundId": one.refund_id} if one.refund_id else {}),
+        "refundAmount": {"currency": one.currency, "value": str(one.amount)},
     }
 
 
@@ -277,7 +279,8 @@ def _compared(document: dict[str, Any], shown: dict[str, list[Difference]]) -> I
 def _notes(document: dict[str, Any]) -> Iterator[str]:
     inquired = sum(map(len, document["inquired"].values()))
     if inquired:
-        yield f"<p>{inquired} undecided here and decided there: inquired at once.</p>"
+        more = " or more" if NAMED_MAX in map(len, document["inquired"].values()) else ""
+        yield f"<p>{inquired}{more} undecided here and decided there: inquired at once.</p>"
     if document["pending"]:
         yield f"<p>{document['pending']:,} lines have no settlement amount yet; it comes a day later.</p>"
     if document["unknownColumns"]:

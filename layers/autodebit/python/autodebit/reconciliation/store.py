@@ -2,9 +2,15 @@
 
 inbox/<file name>                   what Alipay sent
 results/<file name>/                differences.csv, report.html, summary.json
-state/<day>/<delivery>-lines.csv.gz  which transactions of the day a file had
+state/<day>/<delivery>-lines.csv.gz  which transactions of the day its own file had
+state/<day>/<delivery>-strays.csv.gz  which a file had that is of another day, or of a settlement
 state/<day>/<delivery>-known.json    which differences it had
+state/reported/<day>.json            the day's own file came, and what it misses is not concluded yet
+state/files/<file name>.json         how often other bytes came under this name, and whether the last were told
+state/rest/<delivery>/<number>.json  what is to be inquired and booked after a file, some at a time
 state/batches/<batch id>,<currency>/...  what the settlement reports of a batch say
+state/waiting/<day>/<batch id>,<currency>.json  the batch lacked lines on this day
+rest/<delivery>/<number>             put to begin with these of state/rest/
 """
 
 import re
@@ -29,6 +35,9 @@ class Store(Protocol):
         """Bring a file to `target`; False if there is none of this key."""
 
     def put(self, key: str, source: Path) -> None: ...
+
+    def remove(self, key: str) -> None:
+        """No harm if there is none."""
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
@@ -72,6 +81,9 @@ class Bucket:
         with source.open("rb") as file:
             self._client.put_object(Bucket=self._name, Key=key, Body=file)
 
+    def remove(self, key: str) -> None:
+        self._client.delete_object(Bucket=self._name, Key=key)
+
     def keys(self, prefix: str) -> Iterator[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
         for page in pages:
@@ -95,6 +107,9 @@ class Folder:
         target = self._path / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+
+    def remove(self, key: str) -> None:
+        (self._path / key).unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> Iterator[str]:
         for path in sorted(self._path.rglob("*")):

@@ -100,10 +100,10 @@ class RefundTable(SettlingRows[Refund]):
     def observe(self, refund: Refund, order: Order) -> Refund | None:
         """Keep, book and tell a refund of the order that nobody asked for here: the refund that stands there now, this
         one or an earlier one of its id. None if the order has changed since it was read, or has not that much left.
+        It is of no day: it came from Alipay.
         """
         item = _item(refund)
         item.settledBy, item.settledAt = refund.settled_by, stored_instant(refund.created_at)
-        item.settledDay = settled_day(refund.refund_request_id, refund.created_at, refund.refund_time)
         item.refundId, item.refundTime = refund.refund_id, refund.refund_time
         item.told, item.tells = [told_entry(Told(OBSERVED, refund.created_at))], True
         return self._store(item, refund.attempt, note_observed(order, refund.amount, refund.key))
