@@ -58,6 +58,7 @@ class Control:
             "bounce": self._bounce,
             "balance": self._set_balance,
             "clock": self._set_clock,
+            "keys": self._change_keys,
             "dark": self._darken,
             "refuse": self._refuse,
             "reset": self._reset,
@@ -189,6 +190,14 @@ class Control:
         ahead = given["ahead"] if "ahead" in given else datetime.fromisoformat(given["at"]).timestamp() - time.time()
         self._world.timetable.set_clock(float(ahead))
         return self._view_clock()
+
+    def _change_keys(self, given: Json) -> Json:
+        """What is not given stays as it is."""
+        keys = self._simulation.keys
+        keys.merchant_public_keys = given.get("merchantPublicKeys", keys.merchant_public_keys)
+        if "alipayKeyVersion" in given or "alipayPrivateKey" in given:  # they change together
+            keys.alipay_key_version, keys.alipay_private_key = given["alipayKeyVersion"], given["alipayPrivateKey"]
+        return {"merchantPublicKeys": sorted(keys.merchant_public_keys), "alipayKeyVersion": keys.alipay_key_version}
 
     def _darken(self, given: Json) -> Json:
         self._world.dark = bool(given.get("on", True))

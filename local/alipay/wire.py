@@ -47,9 +47,9 @@ signature_tool.serialization = _ParsedOnce
 rsa.PublicKey.load_pkcs1_openssl_pem = lru_cache(maxsize=8)(rsa.PublicKey.load_pkcs1_openssl_pem)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keys:
-    """The merchant's client id and public keys by keyVersion, and Alipay's own private key."""
+    """The merchant's client id and public keys by keyVersion, and Alipay's own private key; both sides may change."""
 
     client_id: str
     merchant_public_keys: Mapping[str, str]

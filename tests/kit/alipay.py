@@ -75,6 +75,10 @@ class Alipay:
         files: list[str] = self._post("reports", {"directory": directory, **given})["files"]
         return files
 
+    def change_keys(self, **keys: Any) -> None:
+        """`merchantPublicKeys`, or `alipayPrivateKey` and `alipayKeyVersion`; what is left out stays."""
+        self._post("keys", keys)
+
     def portal(self, payment_request_id: str, value: str) -> Json:
         """A refund in HKD that somebody makes in the merchant portal."""
         amount = {"currency": "HKD", "value": value}
