@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of what can be done in small and in large."""
     parser.addoption("--settlements", type=int, default=200, help="payments that settle while the publisher is killed")
+    parser.addoption("--refresh-hours", type=int, default=1, help="the share of a day's tokens that is due at once")
     parser.addoption("--races", type=int, default=12, help="how often a cancel races a success")
 
 
@@ -68,6 +69,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def races(request: pytest.FixtureRequest) -> int:
     """How often a cancel races a success."""
     return int(request.config.getoption("--races"))
+
+
+@pytest.fixture
+def refresh_hours(request: pytest.FixtureRequest) -> int:
+    """How many hours' share of the tokens that fall due in a day is due at once."""
+    return int(request.config.getoption("--refresh-hours"))
 
 
 @pytest.fixture
