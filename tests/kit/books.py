@@ -145,9 +145,10 @@ def _init_of_age(deployment: Deployment, least: timedelta, most: timedelta) -> s
 
 
 def facts(deployment: Deployment, *payment_request_ids: str) -> tuple[set[str], list[Json]]:
-    """The ids of all orders, and the rows of these without what only says who looked and when."""
+    """The ids of all orders, and the rows of these without what only says who looked when, and to no end."""
     rows = deployment.seen.rows()
-    return set(rows), [_without(rows[key], WATCHING) for key in payment_request_ids]
+    passing = WATCHING | ATTENTION | {"unresolvedAt", "told", "tells"}
+    return set(rows), [_without(rows[key], passing) for key in payment_request_ids]
 
 
 def _without(row: Json, names: set[str]) -> Json:
