@@ -62,12 +62,14 @@ WITHOUT_A_RESOURCE = {
 @pytest.mark.parametrize("entry", UNCHECKED, ids=lambda entry: entry["page"].rpartition("/")[2])
 def test_what_the_emulator_does_not_check_is_allowed_as_aws_demands(entry: dict[str, Any]) -> None:
     assert entry["page"].startswith("https://docs.aws.amazon.com/")
-    for role in entry["roles"]:
-        demanded, resource = set(entry["actions"]), "*" if role in OF_MACHINES else {"Ref": "CredentialsKey"}
+    found = {role: s for role in ROLES for s in statements(role) if s["Sid"] == entry["statement"]}
+    assert set(found) == set(entry["roles"])
+    for role, statement in found.items():
+        resource: Any = "*" if role in OF_MACHINES else {"Ref": "CredentialsKey"}
         if role == "EndpointRole":
             resource = {"GetAtt": "EndpointDestination.Arn"}
-        allowed = [s for s in statements(role) if demanded & set(listed(s["Action"])) and s["Resource"] == resource]
-        assert [set(listed(statement["Action"])) for statement in allowed] == [demanded]
+        assert statement["Resource"] == resource
+        assert set(listed(statement["Action"])) == set(entry["actions"])
 
 
 def test_the_polling_is_traced_and_logged_as_its_role_allows() -> None:
