@@ -1,6 +1,5 @@
 """What the roles of a running stack may do, and the stack without one part of it."""
 
-import copy
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,26 +25,45 @@ class Policy:
 
 @dataclass(frozen=True)
 class Permission:
-    """One action in one statement; without an action, the `*` in what that statement is about."""
+    """One action on one resource in one statement; without an action, the `*` in that resource."""
 
     policy: Policy
     statement: int
     action: str | None
+    resource: str
 
     def __str__(self) -> str:
-        what = self.action or f"the * in the resource of {self.policy.statements[self.statement]['Sid']}"
-        return f"{self.policy.role.removesuffix('Role')}: {what}"
+        what = self.action or f"the * in the resource of {self.sid}"
+        everywhere = [action for statement in self.policy.statements for action in listed(statement["Action"])]
+        several = (
+            everywhere.count(self.action) > 1 or len(listed(self.policy.statements[self.statement]["Resource"])) > 1
+        )
+        on = f" on {self.resource.split(':', 5)[-1]}" if several else ""
+        return f"{self.function}: {what}{on}"
+
+    @property
+    def function(self) -> str:
+        """Whose role it is, a function or a state machine."""
+        return self.policy.role.removesuffix("Role")
+
+    @property
+    def sid(self) -> str:
+        """What its statement is called; those that SAM makes have no name."""
+        return str(self.policy.statements[self.statement].get("Sid", ""))
 
     @property
     def checked(self) -> bool:
-        return not any(self.policy.role in entry["roles"] and self.action in entry["actions"] for entry in UNCHECKED)
+        return (self.policy.role, self.sid, self.action) not in LISTED
 
-    def taken_from(self, statements: list[Json]) -> None:
-        statement = statements[self.statement]
-        if self.action is None:
-            statement["Resource"] = statement["Resource"].replace("*", "")
-        else:
-            statement["Action"] = [action for action in listed(statement["Action"]) if action != self.action]
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+LISTED = {
+    (role, entry["statement"], action) for entry in UNCHECKED for role in entry["roles"] for action in entry["actions"]
+}
+"""Role, statement and action of each that is unchecked."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +76,17 @@ class Invocation:
     source: str
 
     def __str__(self) -> str:
-        return f"{self.function.rpartition('-')[2]}: to be invoked by {self.service}"
+        return f"{self.name}: to be invoked by {self.source.split(':', 5)[-1]}"
 
+    @property
+    def name(self) -> str:
+        """What the function is called without the stack's name."""
+        return self.function.rpartition("-")[2]
 
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a rule invokes it, and not a request."""
+        return self.service == "events.amazonaws.com"
 
 
 def policies(aws: Any, stack_name: str) -> list[Policy]:
@@ -80,11 +104,12 @@ def policies(aws: Any, stack_name: str) -> list[Policy]:
 
 
 def permissions(policy: Policy) -> Iterator[Permission]:
-    """Each action of each statement, and each `*` that is only a part of a resource."""
+    """Each action of each statement on each resource, and each `*` that is only a part of a resource."""
     for number, statement in enumerate(policy.statements):
-        yield from (Permission(policy, number, action) for action in listed(statement["Action"]))
-        if "*" in statement["Resource"] and statement["Resource"] != "*":
-            yield Permission(policy, number, None)
+        for resource in listed(statement["Resource"]):
+            yield from (Permission(policy, number, action, resource) for action in listed(statement["Action"]))
+            if "*" in resource and resource != "*":
+                yield Permission(policy, number, None, resource)
 
 
 def invocations(aws: Any, stack_name: str) -> list[Invocation]:
@@ -110,31 +135,48 @@ def without(aws: Any, *lost: Permission) -> Iterator[None]:
     iam = aws("iam")
     with ExitStack() as restored:
         for policy in {permission.policy.role: permission.policy for permission in lost}.values():
-            statements = copy.deepcopy(list(policy.statements))
-            for permission in lost:
-                if permission.policy == policy:
-                    permission.taken_from(statements)
             restored.callback(_put, iam, policy, list(policy.statements))
-            _put(iam, policy, [statement for statement in statements if statement["Action"]])
+            of_policy = {(one.statement, one.action, one.resource) for one in lost if one.policy == policy}
+            _put(iam, policy, list(_left(policy, of_policy)))
         yield
+
+
+def _left(policy: Policy, lost: set[tuple[int, str | None, str]]) -> Iterator[Json]:
+    """The policy's statements without these, one statement for each action that is left."""
+    for number, statement in enumerate(policy.statements):
+        for action in listed(statement["Action"]):
+            left = [
+                resource.replace("*", "") if (number, None, resource) in lost else resource
+                for resource in listed(statement["Resource"])
+                if (number, action, resource) not in lost
+            ]
+            if left:
+                yield {name: value for name, value in statement.items() if name != "Sid"} | {
+                    "Action": action,
+                    "Resource": left,
+                }
 
 
 def _put(iam: Any, policy: Policy, statements: list[Json]) -> None:
-    document = {"Version": "2012-10-17", "Statement": statements}
-    iam.put_role_policy(RoleName=policy.role_name, PolicyName=policy.name, PolicyDocument=json.dumps(document))
+    if statements:
+        document = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=policy.role_name, PolicyName=policy.name, PolicyDocument=json.dumps(document))
+    else:
+        iam.delete_role_policy(RoleName=policy.role_name, PolicyName=policy.name)
 
 
 @contextmanager
-def uninvited(aws: Any, lost: Invocation) -> Iterator[None]:
-    """The function without this permission."""
-    aws("lambda").remove_permission(FunctionName=lost.function, StatementId=lost.statement_id)
-    try:
+def uninvited(aws: Any, *lost: Invocation) -> Iterator[None]:
+    """The functions without these permissions."""
+    with ExitStack() as restored:
+        for one in lost:
+            aws("lambda").remove_permission(FunctionName=one.function, StatementId=one.statement_id)
+            restored.callback(
+                aws("lambda").add_permission,
+                FunctionName=one.function,
+                StatementId=one.statement_id,
+                Action="lambda:InvokeFunction",
+                Principal=one.service,
+                SourceArn=one.source,
+            )
         yield
-    finally:
-        aws("lambda").add_permission(
-            FunctionName=lost.function,
-            StatementId=lost.statement_id,
-            Action="lambda:InvokeFunction",
-            Principal=lost.service,
-            SourceArn=lost.source,
-        )
