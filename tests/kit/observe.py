@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
-
+from .rows import Rows
 from .template import FUNCTION_NAMES
 from .waiting import GENEROUS_S, eventually
 
@@ -17,12 +16,6 @@ Json = dict[str, Any]
 
 LATE_MS = 3000
 """A line may appear this much later than its timestamp says."""
-
-_deserialize = TypeDeserializer().deserialize
-
-
-def _plain(item: Json) -> Json:
-    return {name: _deserialize(value) for name, value in item.items()}
 
 
 @dataclass(frozen=True)
@@ -39,34 +32,31 @@ class Observer:
     """Reads through `aws`, which makes a client for a service."""
 
     def __init__(self, aws: Any, stack: Json) -> None:
-        self._dynamodb, self._streams, self._logs, self._states = (
-            aws(service) for service in ("dynamodb", "dynamodbstreams", "logs", "stepfunctions")
-        )
-        self.table = stack["ordersTable"]
+        self.orders = Rows(aws, stack["ordersTable"], "paymentRequestId")
+        self.refunds = Rows(aws, stack["refundsTable"], "refundRequestId")
+        self._logs, self._states = aws("logs"), aws("stepfunctions")
         self.machine = stack["pollingStateMachineArn"]
         self.stack_name = stack["stackName"]
         self._lock = threading.RLock()
-        self._versions: dict[str, list[Json]] = defaultdict(list)
-        self._iterator: str | None = None
         self._lines: list[Line] = []
         self._lines_of: dict[str, list[Line]] = defaultdict(list)
         self._looked_at = 0.0
         self._read_until: dict[str, int] = {}
         self._seen: set[tuple[str, str, int]] = set()
 
-    # The table
+    # The orders
+
+    @property
+    def table(self) -> str:
+        return self.orders.table
 
     def row(self, payment_request_id: str) -> Json | None:
         """The row as it is now."""
-        key = {"paymentRequestId": {"S": payment_request_id}}
-        item = self._dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
-        return _plain(item) if item else None
+        return self.orders.row(payment_request_id)
 
     def rows(self) -> dict[str, Json]:
         """Every row, by paymentRequestId."""
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-        rows = [_plain(item) for page in pages for item in page["Items"]]
-        return {row["paymentRequestId"]: row for row in rows}
+        return self.orders.rows()
 
     def still_init(self) -> set[str]:
         """The ids of the orders that are INIT."""
@@ -74,15 +64,7 @@ class Observer:
 
     def open_rows(self) -> dict[str, Json]:
         """The rows that are INIT, by paymentRequestId."""
-        pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=self.table,
-            ConsistentRead=True,
-            FilterExpression="#status = :init",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":init": {"S": "INIT"}},
-        )
-        rows = [_plain(item) for page in pages for item in page["Items"]]
-        return {row["paymentRequestId"]: row for row in rows}
+        return self.orders.open_rows()
 
     def settled(self, payment_request_id: str, within_s: float = GENEROUS_S) -> Json:
         """The row once it has left INIT."""
@@ -99,45 +81,14 @@ class Observer:
 
     def versions(self, payment_request_id: str) -> list[Json]:
         """The row after each write that was applied, the first one first."""
-        with self._lock:
-            self._follow_stream()
-            return list(self._versions[payment_request_id])
+        return self.orders.versions(payment_request_id)
 
     def all_versions(self) -> dict[str, list[Json]]:
-        with self._lock:
-            self._follow_stream()
-            return {payment_request_id: list(found) for payment_request_id, found in self._versions.items()}
-
-    def _follow_stream(self) -> None:
-        if self._iterator is None:
-            self._iterator = self._start_of_stream()
-        while True:
-            answer = self._streams.get_records(ShardIterator=self._iterator, Limit=1000)
-            self._iterator = answer["NextShardIterator"]
-            for record in answer["Records"]:
-                version = _plain(record["dynamodb"]["NewImage"])
-                self._versions[version["paymentRequestId"]].append(version)
-            if not answer["Records"]:
-                return
-
-    def _start_of_stream(self) -> str:
-        arn = self._streams.list_streams(TableName=self.table)["Streams"][0]["StreamArn"]
-        [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        iterator: str = self._streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        return iterator
+        return self.orders.all_versions()
 
     def text_of_stream(self) -> Iterator[str]:
-        """Every record of the table's stream: keys, the row before and the row after."""
-        iterator = self._start_of_stream()
-        while True:
-            answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
-            iterator = answer["NextShardIterator"]
-            for record in answer["Records"]:
-                yield json.dumps(record["dynamodb"], default=str)
-            if not answer["Records"]:
-                return
+        """Every record of the orders' stream: keys, the row before and the row after."""
+        return self.orders.text_of_stream()
 
     # Logs and metrics
 

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from boto3.dynamodb.types import TypeDeserializer
 
 from .merchant import Answer, new_id
 from .stacks import Deployment
@@ -16,8 +15,6 @@ Json = dict[str, Any]
 
 PAID = 1990
 """What a payment of these tests comes to, in minor units."""
-
-_deserialize = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True)
@@ -109,34 +106,22 @@ class Refunds:
 
     def row(self, refund_request_id: str) -> Json | None:
         """The row as it is now."""
-        item = self._dynamodb.get_item(
-            TableName=self._table, Key={"refundRequestId": {"S": refund_request_id}}, ConsistentRead=True
-        ).get("Item")
-        return {name: _deserialize(value) for name, value in item.items()} if item else None
+        return self.here.seen.refunds.row(refund_request_id)
 
     def rows_of(self, payment_request_id: str) -> list[Json]:
         """The rows of a payment's refunds."""
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
-        rows = [{name: _deserialize(value) for name, value in item.items()} for page in pages for item in page["Items"]]
+        rows = self.here.seen.refunds.rows().values()
         return [row for row in rows if row["paymentRequestId"] == payment_request_id]
 
     def set_instant(self, refund_request_id: str, name: str, instant: str = "2020-01-01T00:00:00.000Z") -> None:
         """Let time pass, a long one unless told otherwise."""
-        self._dynamodb.update_item(
-            TableName=self._table,
+        self.here.aws("dynamodb").update_item(
+            TableName=self.here.seen.refunds.table,
             Key={"refundRequestId": {"S": refund_request_id}},
             UpdateExpression=f"SET {name} = :instant",
             ConditionExpression=f"attribute_exists({name})",
             ExpressionAttributeValues={":instant": {"S": instant}},
         )
-
-    @property
-    def _dynamodb(self) -> Any:
-        return self.here.aws("dynamodb")
-
-    @property
-    def _table(self) -> str:
-        return str(self.here.description["refundsTable"])
 
     # The books
 
