@@ -358,7 +358,7 @@ def _inquiry_document(refund: Refund, behaviour: Behaviour) -> Json:
         code = behaviour.code or "UNKNOWN_EXCEPTION"
         return bent({"result": result(behaviour.claim, code)}, behaviour)
     claimed = behaviour.claimed_status or ("SUCCESS" if behaviour.claim == "S" else "")
-    if not claimed and not refund.accepted:
+    if not refund.accepted and claimed in ("", "PROCESSING"):  # nothing is in process that Alipay does not have
         return bent({"result": result("F", "ORDER_NOT_EXIST")}, behaviour)
     status = claimed or refund.status
     document = {"result": result("S", "SUCCESS"), "refundStatus": status, **refund.facts(status)}

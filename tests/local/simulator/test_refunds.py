@@ -293,6 +293,15 @@ def test_inquiries_of_a_refund_that_tell_nothing_or_lie(payer: Payer) -> None:
     assert [payer.merchant.answer("inquiryRefund", name)["refundStatus"] for _ in range(2)] == ["FAIL", "SUCCESS"]
 
 
+def test_nothing_is_in_process_that_alipay_does_not_have(payer: Payer) -> None:
+    request = payer.request()
+    name = {"refundRequestId": request["refundRequestId"]}
+    payer.merchant.control("plans", **name, plan={"inquiryRefund": {"refundStatus": "PROCESSING"}})
+    assert outcome(payer.merchant.answer("inquiryRefund", name)) == ("F", "ORDER_NOT_EXIST")
+    payer.merchant.answer("refund", request)
+    assert payer.merchant.answer("inquiryRefund", name)["refundStatus"] == "PROCESSING"
+
+
 # Notifications
 
 
