@@ -1,6 +1,7 @@
 """The simulated Alipay's control API, which docs/simulator.md describes."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,16 @@ class Alipay:
 
     def plan(self, payment_request_id: str, **plan: Any) -> str:
         """Plan a payment: `pay`, `inquiry`, `result`, `expires`, `notify`. Returns the id."""
-        self._post("plans", {"paymentRequestId": payment_request_id, "plan": plan})
+        self._again("plans", {"paymentRequestId": payment_request_id, "plan": plan})
         return payment_request_id
+
+    def plan_refund(self, refund_request_id: str, **plan: Any) -> None:
+        """Plan a refund: `refund`, `inquiryRefund`, `result`, `notify`, `bouncesAfter`."""
+        self._again("plans", {"refundRequestId": refund_request_id, "plan": plan})
 
     def plan_all(self, prefix: str, **plan: Any) -> None:
         """Plan every payment whose id begins so."""
-        self._post("plans", {"paymentRequestIdPrefix": prefix, "plan": plan})
+        self._again("plans", {"paymentRequestIdPrefix": prefix, "plan": plan})
 
     def payment(self, payment_request_id: str) -> Json | None:
         """The payment in its ledger; None if no call has named it."""
@@ -43,6 +48,10 @@ class Alipay:
         found = self._get("payments")["payments"]
         return {payment["paymentRequestId"]: payment for payment in found if payment["known"]}
 
+    def refunds(self) -> dict[str, Json]:
+        """Every refund that a refund call reached or that the portal made, by refundRequestId."""
+        return {refund["refundRequestId"]: refund for refund in self._get("refunds")["refunds"] if refund["known"]}
+
     def calls(self, payment_request_id: str, call: str = "") -> list[Json]:
         """The requests about a payment; of `call` (`pay`, `inquiryPayment`) only."""
         found = self._get("requests", paymentRequestId=payment_request_id)["requests"]
@@ -52,13 +61,16 @@ class Alipay:
         """What happened after the event of this number, ten thousand at most: `events`, and `next` to go on from."""
         return self._get("events", since=str(since))
 
-    def pay_bodies(self) -> dict[str, list[str]]:
-        """The SHA-256 of every body of pay that arrived, by paymentRequestId."""
-        bodies: dict[str, list[str]] = defaultdict(list)
+    def bodies(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The SHA-256 of every body of pay that arrived, by paymentRequestId; of refund, by refundRequestId."""
+        pays: dict[str, list[str]] = defaultdict(list)
+        refunds: dict[str, list[str]] = defaultdict(list)
         for request in self._get("requests")["requests"]:
-            if request["path"].endswith("pay"):
-                bodies[request["paymentRequestId"]].append(request["bodySha256"])
-        return bodies
+            if request["path"].endswith("/pay"):
+                pays[request["paymentRequestId"]].append(request["bodySha256"])
+            elif request["path"].endswith("/refund"):
+                refunds[request["refundRequestId"]].append(request["bodySha256"])
+        return pays, refunds
 
     def notifications(self, payment_request_id: str) -> list[Json]:
         """The attempts to deliver its notifications."""
@@ -86,7 +98,7 @@ class Alipay:
 
     def refuse(self, seconds: float) -> None:
         """Connections are refused for so long."""
-        self._post("refuse", {"seconds": seconds})
+        self._again("refuse", {"seconds": seconds})
 
     def notify_once(self, payment_request_id: str, **message: Any) -> Json:
         """Send one notification now: `status`, `body`, `acknowledged`; no status if no answer came in time."""
@@ -121,10 +133,22 @@ class Alipay:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            # It refuses connections when told to, its own control API's too.
-            self._local.session.mount(self.url, HTTPAdapter(max_retries=Retry(connect=8, read=0, backoff_factor=0.05)))
+            # It refuses connections when told to, its own control API's too, and cuts those that it has not taken yet.
+            again = Retry(connect=8, read=8, backoff_factor=0.05, allowed_methods=["GET"])
+            self._local.session.mount(self.url, HTTPAdapter(max_retries=again))
         session: requests.Session = self._local.session
         return session
+
+    def _again(self, what: str, given: Json) -> None:
+        """A command that may be given twice, until it is answered."""
+        for pause_s in (0.1, 0.2, 0.4, 0.8):
+            try:
+                self._post(what, given)
+            except requests.ConnectionError:
+                time.sleep(pause_s)
+            else:
+                return
+        self._post(what, given)
 
     def _get(self, what: str, **query: str) -> Json:
         response = self._session.get(f"{self.url}/_sim/{what}", params=query, timeout=GENEROUS_S)

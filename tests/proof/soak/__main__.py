@@ -1,4 +1,4 @@
-"""10,000 payments through the deployed template, every call faulty with probability 0.3, and then the comparison.
+"""10,000 payments with refunds through the deployed template, every call faulty with probability 0.3, then compared.
 
     python -m tests.proof.soak [--payments 10000] [--seed S] [--fault-probability 0.3] [--clients 16] [--only NUMBER]
 
@@ -17,6 +17,7 @@ from tests.kit import ROOT
 from tests.kit.stacks import Deployment, deployed
 from tests.proof.claims import Claim, a_seed, none, report
 
+from .books import Difference, by_kind
 from .comparison import (
     CONTRADICTING_ANSWER,
     DOUBLE_DEBIT,
@@ -24,10 +25,10 @@ from .comparison import (
     INIT_LEFT_TWICE,
     LOST_RESULT,
     OTHER_BYTES,
-    Difference,
-    by_kind,
 )
 from .fates import Fate, draw
+from .refund_comparison import FALSE_REFUND, GIVEN_TWICE, LOST_REFUND, MORE_THAN_PAID
+from .report_files import REPORTED
 from .soak import SCALE, Findings, Soak
 from .tally import KINDS
 
@@ -58,7 +59,7 @@ def main() -> int:
         for difference in findings.differences[:SHOWN]:
             _explain(difference, findings, deployment, {fate.payment_request_id: fate for fate in fates})
     return report(
-        "soak", _claims(findings, len(fates), options.seed), time.monotonic() - began, whole=len(fates) >= PAYMENTS
+        "soak", _claims(findings, fates, options.seed), time.monotonic() - began, whole=len(fates) >= PAYMENTS
     )
 
 
@@ -66,9 +67,13 @@ def _show(findings: Findings) -> None:
     print(f"\n  {findings.storm_s:.0f} s of faults, {findings.quiet_s:.0f} s until everything was settled")
     for kind in KINDS:
         print(f"  {findings.faults[kind]:>7,}  {kind}")
-    rows = findings.books.rows.values()
-    for ended, number in sorted(Counter(_ended(row) for row in rows).items()):
-        print(f"  {number:>7,}  {ended}")
+    for side, what in ((findings.books.payments, "payments"), (findings.books.refunds, "refunds")):
+        for ended, number in sorted(Counter(_ended(row) for row in side.rows.values()).items()):
+            print(f"  {number:>7,}  {what}: {ended}")
+    refused = [asked for asked in findings.books.refunds.asked.values() if any(a.status == 409 for a in asked.answers)]
+    print(f"  {len(refused):>7,}  refunds: refused, for more than is left")
+    for one in findings.reconciled:
+        print(f"  {one.summary['status']} {one.file}: {one.summary.get('lines')} lines")
 
 
 def _peak_mb(pid: int) -> int:
@@ -87,26 +92,27 @@ def _explain(difference: Difference, findings: Findings, deployment: Deployment,
     print(f"\n  {difference.kind.upper()} {key}: {difference.said}")
     if key:
         print(f"    fate    {fates.get(key)}")
-        print(f"    answers {books.asked.get(key)}")
-        print(f"    row     {books.rows.get(key)}")
-        print(f"    ledger  {books.ledger.get(key)}")
+        for side in (books.payments, books.refunds):
+            for one in (one for one in side.keys if one.startswith(key)):
+                print(f"    {one}")
+                print(f"    answers {side.asked.get(one)}")
+                print(f"    row     {side.rows.get(one)}")
+                print(f"    ledger  {side.ledger.get(one)}")
         for line in deployment.seen.search_logs(key):
             print(f"    {line.function}: {line.text.rstrip()}")
 
 
-def _claims(findings: Findings, payments: int, seed: int) -> list[Claim]:
-    at_fault = by_kind(findings.differences)
-    different = {difference.payment_request_id for difference in findings.differences}
+def _claims(findings: Findings, fates: list[Fate], seed: int) -> list[Claim]:
+    at_fault, books = by_kind(findings.differences), findings.books
+    asked, asked_back = len(books.payments.asked), len(books.refunds.asked)
+    paid = {key for key, row in books.payments.rows.items() if row["status"] == "SUCCESS"}
+    to_give_back = sum(len(fate.refunds) for fate in fates if fate.payment_request_id in paid)
     came = [kind for kind in KINDS if findings.faults[kind]]
-    whole = payments >= PAYMENTS  # in a shorter one the rare kinds may well be missing
+    whole = len(fates) >= PAYMENTS  # in a shorter one the rare kinds may well be missing
     missing = ", ".join(kind for kind in KINDS if whole and kind not in came)
     return [
-        Claim(
-            "payments",
-            f"{len(findings.books.asked):,} from seed {seed}",
-            f"{payments:,}",
-            len(findings.books.asked) == payments,
-        ),
+        Claim("payments", f"{asked:,} from seed {seed}", f"{len(fates):,}", asked == len(fates)),
+        Claim("refunds", f"{asked_back:,}", f"{to_give_back:,}", asked_back == to_give_back),
         Claim("faults injected", f"{findings.faults.total():,}", "some", findings.faults.total() > 0),
         Claim(
             "kinds of fault that came about",
@@ -115,10 +121,15 @@ def _claims(findings: Findings, payments: int, seed: int) -> list[Claim]:
             bool(came) and not missing,
         ),
         *(none(f"{kind}s", len(at_fault[kind])) for kind in (DOUBLE_DEBIT, FALSE_RESULT, LOST_RESULT)),
-        none("orders that left INIT twice", len(at_fault[INIT_LEFT_TWICE])),
-        none("payments sent with differing bytes", len(at_fault[OTHER_BYTES])),
+        none("refunds given back twice", len(at_fault[GIVEN_TWICE])),
+        *(none(f"{kind}s", len(at_fault[kind])) for kind in (FALSE_REFUND, LOST_REFUND)),
+        none("sums of refunds above what was paid", len(at_fault[MORE_THAN_PAID])),
+        none("orders and refunds that left INIT twice", len(at_fault[INIT_LEFT_TWICE])),
+        none("payments and refunds sent with differing bytes", len(at_fault[OTHER_BYTES])),
         none("callers told what was not so in the end", len(at_fault[CONTRADICTING_ANSWER])),
-        none("difference", len(different)),
+        Claim("report files reconciled", f"{len(findings.reconciled)}", "some", bool(findings.reconciled)),
+        none("differences in report files", sum(one.kind == REPORTED for one in findings.differences)),
+        none("difference", len({difference.payment_request_id for difference in findings.differences})),
     ]
 
 

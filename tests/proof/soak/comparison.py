@@ -1,11 +1,11 @@
-"""The merchant's books against Alipay's, payment by payment."""
+"""The merchant's books against Alipay's, payment by payment; their refunds are in `refund_comparison`."""
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from tests.kit.books import left_init_at_most_once
+
+from .books import FINAL, Asked, Books, Difference, Side
 
 Json = dict[str, Any]
 
@@ -13,64 +13,23 @@ DOUBLE_DEBIT = "double debit"
 FALSE_RESULT = "false result"
 LOST_RESULT = "lost result"
 INIT_LEFT_TWICE = "INIT left twice"
-OTHER_BYTES = "pay repeated with other bytes"
+OTHER_BYTES = "call repeated with other bytes"
 CONTRADICTING_ANSWER = "answer that contradicts the end"
-
-FINAL = ("SUCCESS", "FAIL", "CANCELLED")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one request of a caller was answered. Status 0: the caller gave up, or the connection broke."""
-
-    method: str
-    status: int
-    order: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One payment as its caller knows it."""
-
-    amount: Json
-    answers: list[Answer]
-
-
-@dataclass(frozen=True)
-class Books:
-    """Everything that is known of the payments at the end, by paymentRequestId."""
-
-    asked: dict[str, Asked]
-    rows: dict[str, Json]
-    versions: dict[str, list[Json]]
-    """Each row after every write."""
-    ledger: dict[str, Json]
-    """Alipay's payments: those that a pay has reached."""
-    pay_bodies: dict[str, list[str]]
-    """The SHA-256 of every pay that arrived."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something that must not be."""
-
-    payment_request_id: str
-    kind: str
-    said: str
 
 
 def compare(books: Books) -> list[Difference]:
-    """Every difference; none is what the guarantee promises."""
+    """Every difference between the payments; none is what the guarantee promises."""
     found = []
-    for payment_request_id in sorted(books.asked.keys() | books.rows.keys() | books.ledger.keys()):
-        row, payment = books.rows.get(payment_request_id), books.ledger.get(payment_request_id)
-        asked = books.asked.get(payment_request_id, Asked({}, []))
+    payments = books.payments
+    for payment_request_id in payments.keys:
+        row, payment = payments.rows.get(payment_request_id), payments.ledger.get(payment_request_id)
+        asked = payments.asked.get(payment_request_id, Asked(payment_request_id, {}, []))
         checks = {
             DOUBLE_DEBIT: _debits(payment),
             FALSE_RESULT: _false(row, payment, asked),
             LOST_RESULT: _lost(row, payment, asked),
-            INIT_LEFT_TWICE: _init_left(row, books.versions.get(payment_request_id, [])),
-            OTHER_BYTES: _bodies(payment, books.pay_bodies.get(payment_request_id, [])),
+            INIT_LEFT_TWICE: init_left(payments, payment_request_id),
+            OTHER_BYTES: other_bytes(payments, payment_request_id, "pay"),
             CONTRADICTING_ANSWER: _answers(row, asked),
         }
         found += [Difference(payment_request_id, kind, said) for kind, sayings in checks.items() for said in sayings]
@@ -81,14 +40,6 @@ def unheard(open_rows: Iterable[Json], heard: set[str]) -> list[Difference]:
     """The orders that are INIT, may have reached Alipay, and are none of those that the alarm has heard of."""
     silent = {row["paymentRequestId"] for row in open_rows if not row.get("neverSent")} - heard
     return [Difference(key, LOST_RESULT, "INIT for long, and the alarm is not told of it") for key in sorted(silent)]
-
-
-def by_kind(differences: Iterable[Difference]) -> dict[str, set[str]]:
-    """The payments at fault."""
-    payments: dict[str, set[str]] = defaultdict(set)
-    for difference in differences:
-        payments[difference.kind].add(difference.payment_request_id)
-    return payments
 
 
 def _debits(payment: Json | None) -> Iterable[str]:
@@ -135,8 +86,10 @@ def _lost(row: Json | None, payment: Json | None, asked: Asked) -> Iterable[str]
             yield "INIT, and neither the sweep nor the alarm can find it"
 
 
-def _init_left(row: Json | None, versions: list[Json]) -> Iterable[str]:
-    if row is None and not versions:
+def init_left(side: Side, key: str) -> Iterable[str]:
+    """What a row's versions say that is not "INIT once, then one result for good"."""
+    versions = side.versions.get(key, [])
+    if key not in side.rows and not versions:
         return
     try:
         left_init_at_most_once(versions)
@@ -144,28 +97,30 @@ def _init_left(row: Json | None, versions: list[Json]) -> Iterable[str]:
         yield str(error).partition("\n")[0]
 
 
-def _bodies(payment: Json | None, bodies: list[str]) -> Iterable[str]:
+def other_bytes(side: Side, key: str, call: str) -> Iterable[str]:
+    """Whether what was sent again is the same to the byte, and on record at all."""
+    bodies, known = side.bodies.get(key, []), side.ledger.get(key)
     if len(set(bodies)) > 1:
         yield f"{len(set(bodies))} different bodies in {len(bodies)} calls"
-    if payment and len(bodies) != payment["calls"]["pay"]:
-        yield f"{len(bodies)} calls of pay on record, {payment['calls']['pay']} counted"
+    if known and len(bodies) != known["calls"][call]:
+        yield f"{len(bodies)} calls of {call} on record, {known['calls'][call]} counted"
 
 
 def _answers(row: Json | None, asked: Asked) -> Iterable[str]:
     """An answer is the order as it was then: what was final is final, and nobody is told of another payment."""
     final = False
     for answer in asked.answers:
-        told = answer.order.get("status")
+        told = answer.shown.get("status")
         if answer.status == 0 or answer.status >= 500:
             continue
         if answer.status not in (200, 202):
             yield f"{answer.method} was answered {answer.status}"
-        elif answer.order.get("paymentAmount") != asked.amount:
-            yield f"{answer.method} was told of {answer.order.get('paymentAmount')}"
+        elif answer.shown.get("paymentAmount") != asked.amount:
+            yield f"{answer.method} was told of {answer.shown.get('paymentAmount')}"
         elif told in FINAL:
             final = True
             ended = (row or {}).get("status"), (row or {}).get("paymentId")
-            if (told, answer.order.get("paymentId")) != ended:
-                yield f"{answer.method} was told {told} {answer.order.get('paymentId')}, in the end it is {ended}"
-        elif final:
-            yield f"{answer.method} was told {told} after a final answer"
+            if (told, answer.shown.get("paymentId")) != ended:
+                yield f"{answer.method} was told {told} {answer.shown.get('paymentId')}, in the end it is {ended}"
+        elif told != "INIT" or final:
+            yield f"{answer.method} was told {told}{' after a final answer' if final else ''}"

@@ -8,7 +8,19 @@ from typing import Any
 from tests.kit.faults import GET_SECRET, START_EXECUTION
 from tests.kit.stacks import Deployment
 
-from .fates import CALLER, INQUIRY, NOTIFICATION, NOTIFICATION_DELIVERED, PAY, Fate, prefix
+from .fates import (
+    CALLER,
+    INQUIRY,
+    INQUIRY_REFUND,
+    NOTIFICATION,
+    NOTIFICATION_DELIVERED,
+    PAY,
+    REFUND,
+    REFUND_NOTIFICATION,
+    Fate,
+    RefundFate,
+    prefix,
+)
 
 Json = dict[str, Any]
 
@@ -32,14 +44,20 @@ AWS: dict[str, tuple[str, Json]] = {
 }
 """What the fault proxy does to calls of AWS, and to which."""
 
-KILLED = ("InitiatePay killed", "Notify killed", "Inquiry killed")
+KILLED = tuple(
+    f"{function} killed" for function in ("InitiatePay", "Notify", "Inquiry", "Refund", "NotifyRefund", "InquireRefund")
+)
 REFUSED = "connection refused"
 
 KINDS = (
     *(f"pay: {kind}" for kind in PAY),
     *(f"inquiry: {kind}" for kind in INQUIRY),
     *(f"notification: {kind}" for kind in NOTIFICATION),
+    *(f"refund: {kind}" for kind in REFUND),
+    *(f"inquiryRefund: {kind}" for kind in INQUIRY_REFUND),
+    *(f"refund notification: {kind}" for kind in REFUND_NOTIFICATION),
     *AWS,
+    *(f"refund caller: {kind}" for kind in CALLER),
     *(f"caller: {kind}" for kind in CALLER),
     *KILLED,
     REFUSED,
@@ -63,11 +81,12 @@ def rules(seed: int, probability: float) -> list[Json]:
 
 
 class Tally:
-    """Follows Alipay's events: the nth call about a payment met the nth fault of its fate."""
+    """Follows Alipay's events: the nth call about a payment or a refund met the nth fault of its fate."""
 
     def __init__(self, deployment: Deployment, fates: Mapping[str, Fate]) -> None:
         self._deployment = deployment
-        self._fates = fates
+        self._fates: dict[str, Fate | RefundFate] = {**fates}
+        self._fates |= {refund.refund_request_id: refund for fate in fates.values() for refund in fate.refunds}
         self._since = 0
         self._calls: Counter[tuple[str, str]] = Counter()
         self._at_alipay: Counter[str] = Counter()
@@ -85,20 +104,21 @@ class Tally:
             page = self._deployment.alipay.events(self._since)
             self._since = page["next"]
             for event in page["events"]:
-                fate = self._fates.get(event["paymentRequestId"])
-                for kind in self._met(event, fate) if fate else ():
+                # Calls and notifications are about one of them; what Alipay notes of a refund names both.
+                key = event.get("refundRequestId") or event["paymentRequestId"]
+                for kind in self._met(event, key, self._fates[key]) if key in self._fates else ():
                     self._at_alipay[kind] += 1
             if not page["events"]:
                 break
         # The rules are gone when the faults are over, and their count with them.
         self._aws |= Counter({rule["name"]: rule["applied"] for rule in self._deployment.faults.rules()})
 
-    def _met(self, event: Json, fate: Fate) -> list[str]:
+    def _met(self, event: Json, key: str, fate: Fate | RefundFate) -> list[str]:
         """The faults that this event shows."""
-        name, key = event["event"], fate.payment_request_id
-        if name in ("payReceived", "inquiryReceived"):
-            call = name.removesuffix("Received")
-            faults = fate.pay if call == "pay" else fate.inquiry
+        name = event["event"]
+        call = name.removesuffix("Received")
+        if call != name and call in fate.faults:
+            faults = fate.faults[call]
             number = self._calls[key, call]
             self._calls[key, call] += 1
             return [f"{call}: {faults[number]}"] if number < len(faults) and faults[number] else []
@@ -111,4 +131,5 @@ class Tally:
             happened = lost
         else:
             happened = scheduled and event["attempt"] == 1
-        return [f"notification: {fate.notification}"] if happened else []
+        told = "refund notification" if isinstance(fate, RefundFate) else "notification"
+        return [f"{told}: {fate.notification}"] if happened else []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from .books import Answer, Asked, Books, Difference, Side
 from .comparison import (
     CONTRADICTING_ANSWER,
     DOUBLE_DEBIT,
@@ -12,9 +13,6 @@ from .comparison import (
     INIT_LEFT_TWICE,
     LOST_RESULT,
     OTHER_BYTES,
-    Answer,
-    Asked,
-    Books,
     compare,
     unheard,
 )
@@ -25,7 +23,7 @@ KEY = "soak-1-000001"
 AMOUNT = {"currency": "HKD", "value": "1990"}
 
 
-def books(status: str = "SUCCESS", code: str = "SUCCESS") -> Books:
+def payments(status: str = "SUCCESS", code: str = "SUCCESS") -> Side:
     """A payment that was answered 202 first, ended so, and was looked up then."""
     init = {
         "paymentRequestId": KEY,
@@ -51,37 +49,41 @@ def books(status: str = "SUCCESS", code: str = "SUCCESS") -> Books:
         Answer("POST", 202, {"status": "INIT", "paymentAmount": AMOUNT}),
         Answer("GET", 200, {"status": status, "paymentAmount": AMOUNT, "paymentId": "P1"}),
     ]
-    return Books(
-        asked={KEY: Asked(AMOUNT, answers)},
+    return Side(
+        asked={KEY: Asked(KEY, AMOUNT, answers)},
         rows={KEY: row},
         versions={KEY: [init, dict(row)]},
         ledger={KEY: payment},
-        pay_bodies={KEY: ["a", "a"]},
+        bodies={KEY: ["a", "a"]},
     )
 
 
-def still_init(found: Books, **attributes: Any) -> None:
+def found_in(found: Side) -> list[Difference]:
+    return compare(Books(found, Side({}, {}, {}, {}, {})))
+
+
+def still_init(found: Side, **attributes: Any) -> None:
     """The order was never settled."""
     found.versions[KEY] = found.versions[KEY][:1]
     found.rows[KEY] = found.versions[KEY][0] | attributes
     found.asked[KEY].answers.pop()
 
 
-def never_arrived(found: Books) -> None:
+def never_arrived(found: Side) -> None:
     """No pay has reached Alipay."""
     found.ledger.clear()
-    found.pay_bodies.clear()
+    found.bodies.clear()
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [("SUCCESS", "SUCCESS"), ("FAIL", "RISK_REJECT"), ("CANCELLED", "ORDER_IS_CANCELED")]
 )
 def test_books_that_agree_show_no_difference(status: str, code: str) -> None:
-    assert compare(books(status, code)) == []
+    assert found_in(payments(status, code)) == []
 
 
 def test_what_nobody_can_know_is_no_difference_while_the_order_is_init_and_watched() -> None:
-    processing, unsent, not_stored = books(), books(), books()
+    processing, unsent, not_stored = payments(), payments(), payments()
     still_init(processing)
     processing.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
     still_init(unsent, neverSent=True)
@@ -90,46 +92,46 @@ def test_what_nobody_can_know_is_no_difference_while_the_order_is_init_and_watch
     not_stored.rows.clear()
     not_stored.versions.clear()
     del not_stored.asked[KEY].answers[2:]
-    assert [compare(found) for found in (processing, unsent, not_stored)] == [[], [], []]
+    assert [found_in(found) for found in (processing, unsent, not_stored)] == [[], [], []]
 
 
-def unwatched(found: Books) -> None:
+def unwatched(found: Side) -> None:
     still_init(found)
     found.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
     del found.rows[KEY]["overdueAt"]
 
 
-def unsent_and_arrived(found: Books) -> None:
+def unsent_and_arrived(found: Side) -> None:
     still_init(found, neverSent=True)
     found.ledger[KEY] |= {"status": "PROCESSING", "debits": 0}
 
 
-def told_and_not_stored(found: Books) -> None:
+def told_and_not_stored(found: Side) -> None:
     never_arrived(found)
     found.rows.clear()
     found.versions.clear()
     found.asked[KEY].answers.pop()
 
 
-def not_stored(found: Books) -> None:
+def not_stored(found: Side) -> None:
     found.rows.clear()
     found.versions.clear()
     del found.asked[KEY].answers[2:]
 
 
-def init_after_final(found: Books) -> None:
+def init_after_final(found: Side) -> None:
     found.asked[KEY].answers.append(Answer("GET", 200, {"status": "INIT", "paymentAmount": AMOUNT}))
 
 
-def left_twice(found: Books) -> None:
+def left_twice(found: Side) -> None:
     found.versions[KEY].insert(1, found.versions[KEY][1] | {"status": "FAIL"})
 
 
-def init_again(found: Books) -> None:
+def init_again(found: Side) -> None:
     found.versions[KEY][1:1] = [found.versions[KEY][1], found.versions[KEY][0]]
 
 
-FALSIFIED: list[tuple[str, Callable[[Books], Any]]] = [
+FALSIFIED: list[tuple[str, Callable[[Side], Any]]] = [
     (DOUBLE_DEBIT, lambda found: found.ledger[KEY].update(debits=2)),
     (FALSE_RESULT, lambda found: found.ledger[KEY].update(status="FAIL", debits=0)),
     (FALSE_RESULT, lambda found: found.ledger[KEY].update(status="PROCESSING", debits=0)),
@@ -148,21 +150,22 @@ FALSIFIED: list[tuple[str, Callable[[Books], Any]]] = [
     (INIT_LEFT_TWICE, left_twice),
     (INIT_LEFT_TWICE, init_again),
     (INIT_LEFT_TWICE, lambda found: found.versions.clear()),
-    (OTHER_BYTES, lambda found: found.pay_bodies.update({KEY: ["a", "b"]})),
-    (OTHER_BYTES, lambda found: found.pay_bodies.update({KEY: ["a"]})),
-    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].order.update(status="FAIL")),
-    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].order.update(paymentId="P2")),
-    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[2].order.update(paymentAmount={})),
+    (OTHER_BYTES, lambda found: found.bodies.update({KEY: ["a", "b"]})),
+    (OTHER_BYTES, lambda found: found.bodies.update({KEY: ["a"]})),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].shown.update(status="FAIL")),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].shown.update(paymentId="P2")),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[2].shown.update(paymentAmount={})),
     (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers.append(Answer("POST", 409))),
+    (CONTRADICTING_ANSWER, lambda found: found.asked[KEY].answers[3].shown.update(status="PAID")),
     (CONTRADICTING_ANSWER, init_after_final),
 ]
 
 
 @pytest.mark.parametrize(("kind", "falsify"), FALSIFIED)
-def test_whatever_is_falsified_is_found_and_named(kind: str, falsify: Callable[[Books], Any]) -> None:
-    found = books()
+def test_whatever_is_falsified_is_found_and_named(kind: str, falsify: Callable[[Side], Any]) -> None:
+    found = payments()
     falsify(found)
-    assert kind in {difference.kind for difference in compare(found)}
+    assert kind in {difference.kind for difference in found_in(found)}
 
 
 def test_an_order_that_the_alarm_has_not_heard_of_is_named_however_many_others_it_has() -> None:
