@@ -1,1 +1,1 @@
-"""The soak: many payments, every call faulty with some probability, then our table against Alipay's ledger."""
+"""The soak: payments and refunds of which every call is faulty with some probability, then the books of both sides."""

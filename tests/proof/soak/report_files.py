@@ -38,20 +38,30 @@ class Reconciled:
 
 
 def reconcile(deployment: Deployment, books: Books, days: Iterable[date], label: str) -> list[Reconciled]:
-    """Have the files of these days written, reconciled under names of their own, and fetched what came of them.
+    """Put the files of these days into the inbox, under names of their own: what came of each.
 
-    On a stack that others pay on, too, the lines of these books are put in, and no settlement summary, which is of all.
+    On a stack on which others pay, too, only the lines of these books are put in, and no settlement summary.
     """
     inbox, names = _Inbox(deployment), []
     for day in days:
         for edition in EDITIONS:
             folder = str(deployment.directory / "reports")
             written = deployment.alipay.reports(folder, day=f"{day}", editions=[edition], formats=["csv"])
-            files = _of(books, [Path(file) for file in written])
+            files = files_of(books, [Path(file) for file in written])
             for file, content in files.items():
                 names.append(f"{label}-{edition}-{file}")
                 inbox.put(names[-1], content)
     return [inbox.result(name) for name in names]
+
+
+def files_of(books: Books, files: list[Path]) -> dict[str, bytes]:
+    """The files by name, as they are if all lines of the details are of these books."""
+    details = {file.name: _read(file) for file in files if not file.name.startswith("settlementSummary")}
+    payment_ids = {payment["paymentId"] for payment in books.payments.ledger.values()}
+    mine = {name: [row for row in table[1:-1] if payment_ids & set(row)] for name, table in details.items()}
+    if all(len(mine[name]) == len(table) - 2 for name, table in details.items()):
+        return {file.name: file.read_bytes() for file in files}
+    return {name: csv_bytes([table[0], *mine[name], table[-1]]) for name, table in details.items()}
 
 
 def days_between(first: date, last: date) -> list[date]:
@@ -123,16 +133,6 @@ class _Inbox:
             return str(self._s3.get_object(Bucket=self._bucket, Key=f"results/{name}/{file}")["Body"].read().decode())
         except self._s3.exceptions.NoSuchKey:
             return None
-
-
-def _of(books: Books, files: list[Path]) -> dict[str, bytes]:
-    """The files by name, as they are if all lines of the details are of these books."""
-    details = {file.name: _read(file) for file in files if not file.name.startswith("settlementSummary")}
-    payment_ids = {payment["paymentId"] for payment in books.payments.ledger.values()}
-    mine = {name: [row for row in table[1:-1] if payment_ids & set(row)] for name, table in details.items()}
-    if all(len(mine[name]) == len(table) - 2 for name, table in details.items()):
-        return {file.name: file.read_bytes() for file in files}
-    return {name: csv_bytes([table[0], *mine[name], table[-1]]) for name, table in details.items()}
 
 
 def _read(file: Path) -> Table:

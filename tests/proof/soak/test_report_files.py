@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rules.reconciliation.alipay_files import EDITIONS
+from tests.rules.reconciliation.alipay_files import EDITIONS, Table, csv_bytes
 
 from .books import Books, Side
 from .report_files import (
@@ -15,6 +16,7 @@ from .report_files import (
     TRANSACTIONS,
     Reconciled,
     days_between,
+    files_of,
     report_differences,
 )
 
@@ -103,3 +105,25 @@ def test_a_success_that_stands_in_no_file_is_found(key: str) -> None:
 def test_a_soak_that_goes_past_midnight_has_the_files_of_both_days() -> None:
     assert days_between(date(2026, 11, 30), date(2026, 12, 1)) == [date(2026, 11, 30), date(2026, 12, 1)]
     assert days_between(date(2026, 11, 30), date(2026, 11, 30)) == [date(2026, 11, 30)]
+
+
+HEADER, END = ["transactionId", "originalTransactionId", "transactionType"], ["<END>"]
+MINE: Table = [["P1", "", "PAYMENT"], ["R1", "P1", "REFUND"]]
+OTHERS: Table = [["P2", "", "PAYMENT"]]
+
+
+def test_on_a_stack_of_its_own_the_files_are_put_in_as_alipay_wrote_them(tmp_path: Path) -> None:
+    mine = books()
+    mine.payments.ledger["paid"] = {"paymentId": "P1"}
+    del mine.payments.ledger["declined"]
+    files = {
+        "transactionItems_000.csv": csv_bytes([HEADER, *MINE, END], ends=("\r\n",)),
+        "settlementSummary_000.csv": b"x",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert files_of(mine, sorted(tmp_path.iterdir())) == files
+    (tmp_path / "settlementItems_000.csv").write_bytes(csv_bytes([HEADER, *OTHERS, *MINE, END]))
+    assert files_of(mine, sorted(tmp_path.iterdir())) == {
+        name: csv_bytes([HEADER, *MINE, END]) for name in ("settlementItems_000.csv", "transactionItems_000.csv")
+    }, "with the payments of others in them, only the lines of these, and no sum of all"
