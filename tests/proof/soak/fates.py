@@ -68,7 +68,7 @@ REFUND = REFUND_ANSWERS | {
     "unknown": (1, "U:UNKNOWN_EXCEPTION"),
     "in process": (2, "U:REFUND_IN_PROCESS"),
     "turned away": (0.5, {"answer": "U:REQUEST_TRAFFIC_EXCEED_LIMIT", "processed": False}),
-    "refused": (1, "F:ORDER_NOT_EXIST"),
+    "refused": (3, "F:ORDER_NOT_EXIST"),  # of a call that repeats another one it says nothing of the refund
 }
 INQUIRY_REFUND = REFUND_ANSWERS | {
     "no such refund": (1, "ORDER_NOT_EXIST"),
