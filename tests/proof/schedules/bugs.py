@@ -402,7 +402,7 @@ BUGS = [
         (Replaced("alipay.gateway:AlipayGateway._authenticate", _unsigned_is_fine),),
     ),
     Bug("a message by anybody is believed", NOTIFIED, (answers("alipay.credentials:verify", "1"),)),
-    Bug("the amount is not compared", NOTIFIED, (answers("alipay.amount:Amount.difference", None),)),
+    Bug("the amount is not compared", NOTIFIED, (answers("payment.outcome:mismatch", None),)),
     Bug(
         "an inquiry that failed is a payment that failed",
         LOOK,

@@ -147,7 +147,7 @@ REFUND_BUGS = [
         ALONE,
         replaced("alipay.gateway:AlipayGateway._authenticate", _unsigned_is_fine),
     ),
-    Bug("a refund's amount is not compared", ALONE, (answers("alipay.amount:Amount.difference", None),)),
+    Bug("a refund's amount is not compared", ALONE, (answers("refund.outcome:mismatch", None),)),
     Bug(
         "an inquiry of a refund that failed is a refund that failed",
         LOOK,

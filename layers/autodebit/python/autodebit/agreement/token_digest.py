@@ -1,4 +1,4 @@
-"""The keyed digest of a token, by which its agreement is found: TOKEN_CANCELED names a token, and no agreement."""
+"""The keyed digest of a token: TOKEN_CANCELED names a token and no agreement, which `receive` finds by this."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 

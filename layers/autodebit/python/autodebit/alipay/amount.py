@@ -1,4 +1,4 @@
-"""Money on the wire, and how a wrong amount is told from the right one.
+"""Money on the wire, and which amounts can be moved.
 
 https://docs.antom.com/ac/ref/cc
 """
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from autodebit.alipay.fields import Fields, Text
-from autodebit.alipay.strict_json import text_at
 from autodebit.errors import FieldError
 
 CURRENCY = Text(3, True, re.compile(r"[A-Z]{3}"), "must be three capital letters (ISO 4217)")
@@ -43,17 +42,6 @@ class Amount:
     def document(self) -> dict[str, str]:
         """The amount as messages and answers carry it."""
         return {"currency": self.currency, "value": self.value}
-
-    def difference(self, message: dict[str, Any], name: str) -> str | None:
-        """What a message says of this amount under `name` that is not so; None if it says the same."""
-        currency, value = text_at(message, name, "currency"), text_at(message, name, "value")
-        if (currency, value) == (self.currency, self.value):
-            return None
-        return f"{name} {_quoted(currency)} {_quoted(value)}"
-
-
-def _quoted(text: str | None) -> str:
-    return "missing" if text is None else text[:16]
 
 
 def amount_fields(value: Text, *, required: bool = False) -> Fields:
