@@ -37,6 +37,7 @@ CANCEL = Bounds(initiate=1, cancel=1, faults=1, closes=True)
 CANCEL_NOTIFIED = CANCEL._replace(notify=1)
 CANCEL_TWO = CANCEL._replace(initiate=2)
 CANCEL_LOOK = CANCEL._replace(notify=1, look=1)
+CANCEL_TWICE = CANCEL._replace(cancel=2, later=1)
 
 
 class Bug(NamedTuple):
@@ -492,7 +493,7 @@ BUGS = [
     Bug("503, and the cancel is noted", CANCEL, replaced("payment.cancel:Canceller._written", _nothing_noted)),
     Bug(
         "another's attempt takes the note of a cancel away",
-        CANCEL_LOOK,
+        CANCEL_TWICE,
         writes(f"{TABLE}.note_cancel_refused", if_init),
     ),
     Bug("two cancels at once", CANCEL_LOOK, (constant("payment.closing:CANCEL_UNDER_WAY_S", -1),)),

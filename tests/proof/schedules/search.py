@@ -43,6 +43,7 @@ CLOSING = [
     Bounds(initiate=1, notify=1, look=1, cancel=1, faults=1, closes=True),
     Bounds(initiate=1, notify=1, look=2, faults=1, closes=True),
     Bounds(initiate=2, cancel=1, faults=1, closes=True),
+    Bounds(initiate=1, cancel=2, faults=1, later=1, closes=True),
 ]
 """With a cancel by the merchant, and with looks that close."""
 
