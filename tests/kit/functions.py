@@ -17,19 +17,24 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Functions:
-    """`emulator_pid` is the parent of every function's process. Functions are named without the stack's name."""
+    """Functions are named without the stack's name. `pid_file` has the number of the emulator's process."""
 
     aws: Any
     stack_name: str
-    emulator_pid: int
+    pid_file: Path
+
+    @property
+    def emulator_pid(self) -> int:
+        """The parent of every function's process, also after it was killed and another took its place."""
+        return int(self.pid_file.read_text())
 
     def processes(self, name: str) -> list[int]:
         """The process ids of the function's environments."""
         wanted = f"AWS_LAMBDA_FUNCTION_NAME={self.stack_name}-{name}".encode()
-        found = []
+        found, emulator_pid = [], self.emulator_pid
         for entry in Path("/proc").iterdir():
             with suppress(OSError, ValueError):
-                if _parent(entry) == self.emulator_pid and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                if _parent(entry) == emulator_pid and wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
         return found
 

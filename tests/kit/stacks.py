@@ -255,14 +255,13 @@ def _looked_at(choices: Any, description: Json, proxy_url: str) -> Deployment:
 
     health = requests.get(f"{choices.endpoint}/_ministack/health", timeout=GENEROUS_S).json()
     assert health["auth"] == "enabled", "in every test, what the roles do not allow is refused"
-    emulator_pid = int((choices.directory / "run" / "emulator.pid").read_text())
     return Deployment(
         description,
         Merchant(description["apiUrl"]),
         Alipay(description["alipayUrl"]),
         Observer(aws, description),
         Faults(proxy_url),
-        Functions(aws, description["stackName"], emulator_pid),
+        Functions(aws, description["stackName"], choices.directory / "run" / "emulator.pid"),
         Listener(aws, description["eventBus"], "everything"),
         choices,
     )
