@@ -51,8 +51,8 @@ def share(nodeid: str) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of several workers' tests, those that take longest begin first."""
     if hasattr(config, "workerinput"):
-        order = [PAYING, BOOKS, SPARE]
-        items.sort(key=lambda item: order.index(share(item.nodeid)) if share(item.nodeid) in order else len(order))
+        rank = {stacks: number for number, stacks in enumerate((PAYING, BOOKS, SPARE))}
+        items.sort(key=lambda item: rank.get(share(item.nodeid), len(rank)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from autodebit.alipay.amount import Amount
-from autodebit.errors import EventFault
+from autodebit.errors import EventFault, OrderNotFound
 from autodebit.event_bus import Refusal
 from autodebit.events import Event
 from autodebit.payment.order import Status as OrderStatus
@@ -72,7 +72,9 @@ class Tables:
         return (self._order(one) for one in self._world.here if one.type == "PAYMENT" and one.day == day)
 
     def get(self, key: str) -> Any:
-        return next(self.get_many([key]))
+        for order in self.get_many([key]):
+            return order
+        raise OrderNotFound(key)
 
     def of_order(self, order: Any) -> list[Refund]:
         return []

@@ -11,6 +11,7 @@ process may die while it exchanges:
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from autodebit import telemetry
@@ -102,7 +103,7 @@ class Looker:
             return taken.row
         before, agreement = agreement, taken.row
         try:
-            reading = read_tokens(self._call("applyToken", _exchange_body(agreement, code)))
+            reading = read_tokens(call(self._gateway, "applyToken", _exchange_body(agreement, code)))
         except GatewayError as error:
             unaccounted = before.unaccounted if isinstance(error, NotSent) else agreement.unaccounted
             return self._table.put_back(agreement, NO_ANSWER, unaccounted=unaccounted).row
@@ -159,7 +160,7 @@ class Looker:
             return taken.row
         agreement = taken.row
         try:
-            reading = read_revoke(self._call("revoke", revoke_body(agreement, token)))
+            reading = read_revoke(call(self._gateway, "revoke", revoke_body(agreement, token)))
         except GatewayError as error:
             return self._table.put_back(agreement, f"revoke: {error.reason}", unaccounted=0).row
         if isinstance(reading, Revoked):
@@ -168,12 +169,14 @@ class Looker:
         logger.warning("revocation left open", said=reading.said)
         return self._table.put_back(agreement, reading.said, unaccounted=0).row
 
-    def _call(self, api: str, body: bytes) -> dict[str, object]:
-        try:
-            return self._gateway.call(f"authorizations/{api}", body, time.monotonic() + TIMEOUT_S)
-        except GatewayError as error:
-            telemetry.call_failed(api, error)
-            raise
+
+def call(gateway: AlipayGateway, api: str, body: bytes) -> dict[str, Any]:
+    """What Alipay answers to a call about an authorization. Raises GatewayError, and counts it."""
+    try:
+        return gateway.call(f"authorizations/{api}", body, time.monotonic() + TIMEOUT_S)
+    except GatewayError as error:
+        telemetry.call_failed(api, error)
+        raise
 
 
 def _exchange_body(agreement: Agreement, auth_code: str) -> bytes:

@@ -7,7 +7,6 @@ https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,13 +16,13 @@ from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
 from autodebit.agreement.keep_tokens import TokenKeeper
-from autodebit.agreement.look import account_fields, revoke_body
+from autodebit.agreement.look import account_fields, call, revoke_body
 from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_revoke, read_tokens
 from autodebit.agreement.schedule import EXPIRING, Due, due, due_once_told, is_dead, is_ending, refresh_again_at
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
-from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
+from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError
 from autodebit.rows.watch import WATCH_SHARDS
@@ -104,11 +103,9 @@ class Refresher:
         if not taken.won:
             return
         agreement = taken.row
-        deadline = time.monotonic() + TIMEOUT_S
         try:
-            answer = self._gateway.call("authorizations/applyToken", _refresh_body(agreement, refresh_token), deadline)
+            answer = call(self._gateway, "applyToken", _refresh_body(agreement, refresh_token))
         except GatewayError as error:
-            telemetry.call_failed("applyToken", error)
             self._table.put_back(agreement, f"refresh: {error.reason}", unaccounted=0)
             raise
         reading = read_tokens(answer)
@@ -142,11 +139,8 @@ class Refresher:
     def _revoke(self, agreement: Agreement, token: str) -> None:
         """Nobody may be debited by a token that came for an agreement which has ended meanwhile; it is kept nowhere."""
         try:
-            answer = self._gateway.call(
-                "authorizations/revoke", revoke_body(agreement, token), time.monotonic() + TIMEOUT_S
-            )
+            answer = call(self._gateway, "revoke", revoke_body(agreement, token))
         except GatewayError as error:
-            telemetry.call_failed("revoke", error)
             said = error.reason
         else:
             reading = read_revoke(answer)

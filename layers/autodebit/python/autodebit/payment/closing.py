@@ -72,8 +72,8 @@ def cancel_due(order: Order, now: datetime, close_at: datetime | None) -> bool:
 
 def is_under_way(order: Order, now: datetime) -> bool:
     """Whether an attempt to cancel may still be waiting for Alipay's answer."""
-    began = order.cancel_attempted_at
-    return began is not None and now - began < timedelta(seconds=CANCEL_UNDER_WAY_S)
+    ends_at = _attempt_ends_at(order)
+    return ends_at is not None and now < ends_at
 
 
 def never_placed(order: Order, close_at: datetime | None) -> bool:
@@ -152,10 +152,9 @@ def next_look(
     scheduled_s = next_wait(looks, schedule)
     at = close_at if close_at is not None and now < close_at else None
     if order.cancel_requested_at is not None:
-        if sent is None and order.cancel_attempted_at is not None:
+        if sent is None and (ends_at := _attempt_ends_at(order)) is not None:
             # Another's cancel is under way: what it heard is in the row by then.
-            ended = order.cancel_attempted_at + timedelta(seconds=CANCEL_UNDER_WAY_S)
-            return NextLook(at=max(ended, now + timedelta(seconds=LOOK_EVERY_MIN_S)), additional=True)
+            return NextLook(at=max(ends_at, now + timedelta(seconds=LOOK_EVERY_MIN_S)), additional=True)
         if cancels < CANCELS_MAX:
             return NextLook(max(1, CANCEL_EVERY_S - (sent.took_s if sent else 0)), additional=True)
         if scheduled_s is None and at is None:
@@ -187,6 +186,12 @@ def overdue_from(look: NextLook, now: datetime, close_at: datetime | None) -> da
     if close_at is None or now >= close_at:
         return late
     return min(late, max(close_at, now + timedelta(seconds=look.wait_s)) + timedelta(seconds=CLOSE_GRACE_S))
+
+
+def _attempt_ends_at(order: Order) -> datetime | None:
+    """By when the attempt to cancel that has begun has ended; None if none has."""
+    began = order.cancel_attempted_at
+    return None if began is None else began + timedelta(seconds=CANCEL_UNDER_WAY_S)
 
 
 def _refused_since(order: Order, close_at: datetime) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from autodebit import telemetry
 from autodebit.alipay.amount import Amount
-from autodebit.errors import EventFault
+from autodebit.errors import EventFault, OrderNotFound
 from autodebit.event_bus import EventBus
 from autodebit.payment.order_table import OrderTable
 from autodebit.reconciliation.reconcile import Document, Reconciler, late_day
@@ -99,12 +99,16 @@ class Inbox:
         amount = Amount(refund["refundAmount"]["currency"], refund["refundAmount"]["value"])
         request_id = refund["refundRequestId"]
         # An older file may repeat the payment's request id in place of the refund's.
-        for order in self._orders.get_many([refund["paymentRequestId"] or request_id]):
-            if int(amount.value) > 0:
-                seen = Seen(request_id, refund.get("refundId"), amount)
-                known = adopt(self._orders, self._refunds, order.payment_request_id, seen, now)
-                if known and known.is_init:
-                    yield known.key
+        payment_request_id = refund["paymentRequestId"] or request_id
+        if int(amount.value) == 0:
+            return
+        seen = Seen(request_id, refund.get("refundId"), amount)
+        try:
+            known = adopt(self._orders, self._refunds, payment_request_id, seen, now)
+        except OrderNotFound:
+            return
+        if known and known.is_init:
+            yield known.key
 
     def _tell(self, document: Document) -> None:
         [fault] = self._bus.put([finished(document)])

@@ -120,14 +120,14 @@ class Reconciler:
 
     def reported_days(self, now: datetime) -> Iterator[Document]:
         """The days whose own files came and waited for others: they are late enough, and no file waits any more."""
-        if self._waiting():
+        reported = (key.removeprefix(_reported("")).removesuffix(".json") for key in self._store.keys(_reported("")))
+        ripe = [day for day in reported if day <= late_day(now)]
+        if not ripe or self._waiting():
             return
-        for key in list(self._store.keys(_reported(""))):
-            day = key.removeprefix(_reported("")).removesuffix(".json")
-            if day <= late_day(now):
-                document = self.day(day, now)
-                if document is not None:
-                    yield document
+        for day in ripe:
+            document = self.day(day, now)
+            if document is not None:
+                yield document
 
     def day(self, day: str, now: datetime) -> Document | None:
         """What succeeded here on a UTC+8 day and stands in no file; None for a merchant who does not reconcile."""
