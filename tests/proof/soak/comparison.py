@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.kit.books import left_init_at_most_once
 
-from .books import FINAL, Asked, Books, Difference, Side
+from .books import FINAL, Answer, Asked, Books, Difference, Side
 
 Json = dict[str, Any]
 
@@ -27,7 +27,7 @@ def compare(books: Books) -> list[Difference]:
         checks = {
             DOUBLE_DEBIT: _debits(payment),
             FALSE_RESULT: _false(row, payment, asked),
-            LOST_RESULT: _lost(row, payment, asked),
+            LOST_RESULT: lost(row, payment, asked, "pay"),
             INIT_LEFT_TWICE: init_left(payments, payment_request_id),
             OTHER_BYTES: other_bytes(payments, payment_request_id, "pay"),
             CONTRADICTING_ANSWER: _answers(row, asked),
@@ -69,19 +69,19 @@ def _false(row: Json | None, payment: Json | None, asked: Asked) -> Iterable[str
         yield f"{row['status']}, and debited {payment['debits']} times"
 
 
-def _lost(row: Json | None, payment: Json | None, asked: Asked) -> Iterable[str]:
-    """What is known of the payment, or might come to be known, and is in no row or in one nobody looks at."""
+def lost(row: Json | None, known: Json | None, asked: Asked, call: str) -> Iterable[str]:
+    """What Alipay knows, or might come to know, and is in no row or in one nobody looks at."""
     if row is None:
-        if payment:
-            yield f"Alipay has it as {payment['status']}, and there is no order"
+        if known:
+            yield f"Alipay has it as {known['status']}, and there is no row"
         if any(200 <= answer.status < 300 for answer in asked.answers):
-            yield "the caller was told of an order, and there is none"
-    elif row["status"] == "INIT":
-        if payment and payment["status"] in FINAL:
-            yield f"INIT, and {payment['status']} at Alipay"
+            yield "the caller was told of it, and there is no row"
+    elif row.get("status") == "INIT":
+        if known and known["status"] in FINAL:
+            yield f"INIT, and {known['status']} at Alipay"
         if row.get("neverSent"):
-            if payment:
-                yield "noted as never sent, and a pay has reached Alipay"
+            if known:
+                yield f"noted as never sent, and a {call} has reached Alipay"
         elif not {"watchShard", "overdueAt"} <= row.keys():
             yield "INIT, and neither the sweep nor the alarm can find it"
 
@@ -117,10 +117,17 @@ def _answers(row: Json | None, asked: Asked) -> Iterable[str]:
             yield f"{answer.method} was answered {answer.status}"
         elif answer.shown.get("paymentAmount") != asked.amount:
             yield f"{answer.method} was told of {answer.shown.get('paymentAmount')}"
-        elif told in FINAL:
-            final = True
-            ended = (row or {}).get("status"), (row or {}).get("paymentId")
-            if (told, answer.shown.get("paymentId")) != ended:
-                yield f"{answer.method} was told {told} {answer.shown.get('paymentId')}, in the end it is {ended}"
-        elif told != "INIT" or final:
-            yield f"{answer.method} was told {told}{' after a final answer' if final else ''}"
+        else:
+            yield from told_otherwise(row, answer, "paymentId", final)
+            final = final or told in FINAL
+
+
+def told_otherwise(row: Json | None, answer: Answer, id_name: str, final: bool) -> Iterable[str]:
+    """What a caller was told that is not so in the end; `final`: of an answer before, it was a result."""
+    told, told_id = answer.shown.get("status"), answer.shown.get(id_name)
+    if told in FINAL:
+        ended = (row or {}).get("status"), (row or {}).get(id_name)
+        if (told, told_id) != ended:
+            yield f"{answer.method} was told {told} {told_id}, in the end it is {ended}"
+    elif told != "INIT" or final:
+        yield f"{answer.method} was told {told}{' after a final answer' if final else ''}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .books import FINAL, Asked, Books, Difference, number
-from .comparison import CONTRADICTING_ANSWER, INIT_LEFT_TWICE, OTHER_BYTES, init_left, other_bytes
+from .comparison import CONTRADICTING_ANSWER, INIT_LEFT_TWICE, OTHER_BYTES, init_left, lost, other_bytes, told_otherwise
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def compare_refunds(books: Books) -> list[Difference]:
         checks = {
             GIVEN_TWICE: _given(refund, asked),
             FALSE_REFUND: _false(row, refund, known),
-            LOST_REFUND: _lost(row, refund, known),
+            LOST_REFUND: lost(row, refund, known, "refund"),
             INIT_LEFT_TWICE: init_left(refunds, key),
             OTHER_BYTES: other_bytes(refunds, key, "refund"),
             CONTRADICTING_ANSWER: _answers(row, known, left),
@@ -107,23 +107,6 @@ def _released(row: Json) -> bool:
     return (row.get("status"), row.get("settledBy"), row.get("resultCode")) == ("FAIL", "refund", None)
 
 
-def _lost(row: Json | None, refund: Json | None, asked: Asked) -> Iterable[str]:
-    """What is known of the refund, or might come to be known, and is in no row or in one nobody looks at."""
-    if row is None:
-        if refund:
-            yield f"Alipay has it as {refund['status']}, and there is no row"
-        if any(200 <= answer.status < 300 for answer in asked.answers):
-            yield "the caller was told of a refund, and there is none"
-    elif row.get("status") == "INIT":
-        if refund and refund["status"] in FINAL:
-            yield f"INIT, and {refund['status']} at Alipay"
-        if row.get("neverSent"):
-            if refund:
-                yield "noted as never sent, and a refund has reached Alipay"
-        elif not {"watchShard", "overdueAt"} <= row.keys():
-            yield "INIT, and the sweep cannot find it"
-
-
 def _sums(order: Json | None, here: list[Json], there: list[Json]) -> Iterable[str]:
     """What the order says was given back, and may be given back yet."""
     if order is None or order.get("status") != "SUCCESS":
@@ -172,10 +155,6 @@ def _answers(row: Json | None, asked: Asked, left: int) -> Iterable[str]:
             asked.payment_request_id,
         ):
             yield f"{answer.method} was told of {answer.shown.get('refundAmount')}"
-        elif told in FINAL:
-            final = True
-            ended = (row or {}).get("status"), (row or {}).get("refundId")
-            if (told, answer.shown.get("refundId")) != ended:
-                yield f"{answer.method} was told {told} {answer.shown.get('refundId')}, in the end it is {ended}"
-        elif told != "INIT" or final:
-            yield f"{answer.method} was told {told}{' after a final answer' if final else ''}"
+        else:
+            yield from told_otherwise(row, answer, "refundId", final)
+            final = final or told in FINAL
