@@ -127,22 +127,30 @@ PAY_CALLS, INQUIRY_CALLS, REQUESTS = 6, 8, 4
 """As many are drawn; whatever comes after them is as it should be."""
 
 
-@dataclass(frozen=True)
-class RefundFate:
-    """One refund, in the same words as a payment."""
+@dataclass(frozen=True, kw_only=True)
+class _Asking:
+    """What is true at Alipay of what is asked for, and each fault it meets, by name; an empty name is none."""
 
     payment_request_id: str
-    refund_request_id: str
     amount: Json
     result: Json
-    refund: tuple[str, ...]
     inquiry: tuple[str, ...]
     notification: str
     requests: tuple[str, ...]
     patience_s: float
+    """Of a caller who gives up."""
     looks_up: bool
     killed: str
+    """The function of which one process is killed while this is asked for."""
     killed_after_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundFate(_Asking):
+    """One refund."""
+
+    refund_request_id: str
+    refund: tuple[str, ...]
 
     @property
     def faults(self) -> dict[str, tuple[str, ...]]:
@@ -160,23 +168,11 @@ class RefundFate:
         }
 
 
-@dataclass(frozen=True)
-class Fate:
-    """One payment: what is true of it at Alipay, and each fault it meets, by name; an empty name is none."""
+@dataclass(frozen=True, kw_only=True)
+class Fate(_Asking):
+    """One payment."""
 
-    payment_request_id: str
-    amount: Json
-    result: Json
     pay: tuple[str, ...]
-    inquiry: tuple[str, ...]
-    notification: str
-    requests: tuple[str, ...]
-    patience_s: float
-    """Of a caller who gives up."""
-    looks_up: bool
-    killed: str
-    """The function of which one process is killed while this payment is asked for."""
-    killed_after_s: float
     refused: bool
     """Whether Alipay refuses connections when this payment is asked for."""
     refunds: tuple[RefundFate, ...]
