@@ -2,7 +2,13 @@
 
     .local/venvs/dev/bin/python -m local.stack up|down|logs
 
-The variables it reads are in README's "On one machine". Everything it writes is under .local/.
+Everything it writes is under .local/. It reads these variables:
+
+    ALIPAY_GATEWAY_URL   base URL of the gateway; without it a simulated Alipay is started
+    ALIPAY_CREDENTIALS   file with the secret's JSON; without it keys are made for the run
+    AWS_EMULATOR_PORT    4566
+    CLOSE_AFTER          the template's CloseAfter, 900 s
+    INQUIRY_TIME_SCALE   scales the waits of the polling, and only them: 0.01 is a hundred times as fast
 """
 
 import fcntl
@@ -65,7 +71,7 @@ class Choices:
 
 
 def choices_from(environment: dict[str, str]) -> Choices:
-    """The choices in the variables that README names. Raises StackFailed, naming the variable."""
+    """The choices in the variables that this module's docstring names. Raises StackFailed, naming the variable."""
     gateway_url = environment.get("ALIPAY_GATEWAY_URL") or None
     credentials = Path(environment["ALIPAY_CREDENTIALS"]).absolute() if environment.get("ALIPAY_CREDENTIALS") else None
     if gateway_url:
