@@ -32,8 +32,8 @@ def aim(
     stack: Annotated[str, typer.Option(envvar="AUTODEBIT_STACK", help="The CloudFormation stack.")] = "autodebit",
     local: Annotated[Path | None, typer.Option(help="The local stack's stack.json, instead of AWS.")] = None,
 ) -> None:
-    """Payments that wait, why, and what to do about it. With your own AWS credentials; AWS_PROFILE and AWS_REGION
-    count."""
+    """Payments that wait, why, and what to do about it. It uses your own AWS credentials, and obeys AWS_PROFILE and
+    AWS_REGION."""
     context.obj = (stack, local)
 
 
@@ -52,7 +52,7 @@ def open_(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(context: typer.Context, key: Id, as_json: Json = False) -> None:
-    """The whole story of a payment or a refund on one screen; of an agreement, its state."""
+    """The whole story of a payment or a refund on one screen."""
     stack = _stack(context)
     _show(stack, stack.find(key), as_json=as_json)
 
@@ -114,7 +114,7 @@ def acknowledge(
     elif len(written.row.told) > len(row.told):
         raise OpsFailed(f"more was told of {key} meanwhile: look again with `ops show {key}`")
     else:
-        raise OpsFailed(f"{key} waits for nobody")
+        raise OpsFailed(f"{key} does not wait for a person")
 
 
 @app.command()
@@ -182,7 +182,7 @@ def replay_(
     dead_letters: Annotated[bool, typer.Option(help="What the dead letters are about; they are deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell again, from the rows: the same eventId and the same bytes as before. A range reads the tables through."""
+    """Tell again, from the rows: the same eventId and the same bytes as before. A range scans the tables."""
     from ops import telling
 
     if dead_letters == (start is not None) or (start is None) != (end is None):
@@ -225,7 +225,7 @@ def agreements(
     days: Annotated[int, typer.Option(help="Tokens that fall due within so many days are listed, too.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Agreements that are exchanged or revoked, or whose token falls due."""
+    """Agreements that are being exchanged or revoked, or whose token falls due."""
     from ops import documents, screens
 
     now = _now()

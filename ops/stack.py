@@ -1,6 +1,6 @@
 """The deployed stack that a command is about: its names, its tables, and the ways to ask its functions for something.
 
-Nothing here writes a row but `OrderTable.acknowledge`; a result comes only through the deployed functions.
+Only `acknowledge` of the order and the refund table writes a row; a result comes only through the deployed functions.
 """
 
 import json

@@ -107,7 +107,7 @@ def test_who_acknowledges_takes_it_off_the_list(fast: Deployment, person: Operat
     assert payment_request_id not in listed
     shown = person.ops("show", payment_request_id)
     assert "asked the buyer" in shown
-    assert "waits for nobody" in person.ops("acknowledge", payment_request_id, "--why", "again", status=1)
+    assert "does not wait for a person" in person.ops("acknowledge", payment_request_id, "--why", "again", status=1)
 
 
 def test_the_policy_lets_nobody_write_a_result(fast: Deployment, person: Operator, open_payment: str) -> None:
