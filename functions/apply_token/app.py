@@ -1,6 +1,6 @@
 """One look at an agreement that waits for Alipay, called by the state machine in `functions/polling.asl.json`.
 
-It waits as long as it is told here. The rules are in `autodebit.agreement.look`.
+It returns how long the machine waits. The rules are in `autodebit.agreement.look`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """One look at a refund, called by the state machine in `functions/polling.asl.json`.
 
-It waits as long as it is told here. The rules are in `autodebit.refund.inquire`.
+It returns how long the machine waits. The rules are in `autodebit.refund.inquire`.
 """
 
 import os

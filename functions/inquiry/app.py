@@ -1,6 +1,6 @@
 """One look of the polling, called by the state machine in `functions/polling.asl.json`.
 
-It waits as long as it is told here. The rules are in `autodebit.payment.inquire`.
+It returns how long the machine waits. The rules are in `autodebit.payment.inquire`.
 """
 
 import os

@@ -8,8 +8,8 @@ from botocore.config import Config
 
 @cache
 def session() -> botocore.session.Session:
-    """The session of every client that a person or Alipay waits for. A user agent of botocore's own would be put
-    together anew twice in each call.
+    """The session of every client that a person or Alipay waits for. Its user agent is fixed: botocore would build its
+    own twice in each call.
     """
     session = botocore.session.get_session()
     session.set_default_client_config(Config(user_agent="autodebit"))

@@ -10,7 +10,7 @@ AutodebitError
 ├── RefundConflict            409  this refundRequestId stands for another refund
 ├── PaymentNotRefundable      409  the payment is not SUCCESS: there is nothing to give back
 ├── RefundExceedsRest         409  more than is left of the payment
-├── RefundWindowOver          409  the wallet gives nothing back any more
+├── RefundWindowOver          409  it is too late: the wallet refunds nothing any more
 ├── AgreementNotFound         404
 ├── AgreementConflict         409  this agreementId stands for another request
 ├── AgreementNotLinked        409  nothing was stored or sent: it cannot be debited
@@ -205,11 +205,11 @@ class RefundExceedsRest(AutodebitError):
 
 
 class RefundWindowOver(AutodebitError):
-    """The wallet gives nothing back any more."""
+    """It is too late: the wallet refunds nothing any more."""
 
     status = 409
     title = "The time for refunds is over"
-    detail = "A wallet gives a payment back within a year, some within less. Pay the buyer in another way."
+    detail = "A payment can be refunded for a year, with some wallets for less. Pay the buyer in another way."
 
 
 class AgreementNotFound(AutodebitError):
@@ -264,11 +264,14 @@ class ConsultRefused(AutodebitError):
 
 
 class ConsultUnanswered(AutodebitError):
-    """No QR code was had yet."""
+    """There is no QR code yet."""
 
     status = 503
     title = "There is no QR code yet"
-    detail = "No answer of Alipay could be had or kept in time. Send the same request again, agreementId and all."
+    detail = (
+        "Alipay's answer did not come, or could not be stored, in time. Send the same request again, with the same "
+        "agreementId."
+    )
 
 
 class NotificationRejected(AutodebitError):

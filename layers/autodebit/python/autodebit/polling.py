@@ -1,7 +1,7 @@
 """The polling schedule and the promise that an INIT order is always going to be looked at again.
 
-Every INIT order that may have reached Alipay carries `overdueAt`: the instant from which nobody looking is
-late. Each look sets a new one; the sweep takes over every order that is past its own, whoever died.
+Every INIT order that may have reached Alipay carries `overdueAt`: the instant by which somebody must have looked.
+Each look sets a new one; the sweep takes over every order that is past its own, whoever died.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 """When a row whose schedule is spent is overdue: out of the sweep's view, still in the alarm's."""
 
 INIT_ALARM_S = 15 * 60
-"""Alipay's result is due after 1 minute, by one page after 14: later than this a person should know.
+"""Alipay's result is due after 1 minute, or after 14 as one page says: later than this a person should know.
 
 https://docs.antom.com/ac/scantopay/pay
 """

@@ -6,8 +6,8 @@ What may fail, and what comes of it:
 2. The bus is busy, or takes nothing: it is tried again while there is time, then the stream brings the records again,
    for as long as the template lets it.
 3. The bus takes others but not this one, or it is too large, or its row cannot be read: it goes to the dead letters.
-4. The bus does not take the only one there is. Whose fault that is cannot be told, and a record that comes again comes
-   without those behind it, which wait: it goes to the dead letters when time is up.
+4. The bus does not take the only event there is. Nothing tells whose fault that is, and trying for ever would keep the
+   records behind it waiting: it goes to the dead letters when time is up.
 """
 
 import time

@@ -1,7 +1,7 @@
 """No response: the same call again, with the same bytes.
 
-A call that brought no answer may have arrived. It is safe to repeat it with identical parameters, and what a repetition
-says of a failure proves nothing about the first one. https://docs.antom.com/ac/ams/idempotency
+A call that brought no answer may have arrived. It is safe to repeat it with identical parameters, and a failure of the
+repetition proves nothing about the first call. https://docs.antom.com/ac/ams/idempotency
 """
 
 import time
@@ -16,7 +16,7 @@ from autodebit.errors import GatewayError, NotSent
 from autodebit.telemetry import logger
 
 CALLS_MAX = 3
-"""Calls of one request of the merchant's."""
+"""Calls within one request of the merchant."""
 
 PAUSE_S = 2.0
 """Before a call that Alipay turned away for the load (REQUEST_TRAFFIC_EXCEED_LIMIT) is made again."""

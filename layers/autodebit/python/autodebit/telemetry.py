@@ -1,8 +1,8 @@
-"""Log lines, one a fact, and the metrics that alarms and dashboards hold on to.
+"""Log lines, one for each fact, and the metrics that alarms and the dashboard use.
 
 Metrics travel in log lines (CloudWatch's embedded metric format). Their one dimension is `service`, the stack's name,
-so that the template can name them; PaymentSettled and SecondsInInit also carry who settled the order and as what,
-Refused its cause.
+so that the template can name them. PaymentSettled, RefundSettled and SecondsInInit also have `settledBy` and `status`,
+Refused has its `cause`, Cancels its `outcome`.
 """
 
 import json
@@ -39,7 +39,7 @@ def count(name: str, value: int = 1) -> None:
 
 
 def fault(error: Exception) -> None:
-    """Log and count what nobody provided for: where it happened, and its text only if it is ours and quotes nothing."""
+    """Log and count an unexpected error: where it happened, and its text only if it is ours and quotes nothing."""
     count("Fault")
     logger.error(
         "fault",

@@ -29,8 +29,8 @@ def signed_message(event: Event, route: str) -> tuple[SignedMessage, str]:
 
 
 def acknowledges(handler: Callable[[Event, Any], None]) -> Callable[[Event, Any], Answer]:
-    """Acknowledge once `handler` has returned, and it returns once the effect is durable: what Alipay has an S for, it
-    does not deliver again. What it raises becomes a refusal in the same shape, or a 5xx.
+    """Acknowledge once `handler` has returned, which it does once the effect is durable: Alipay does not deliver again
+    what was acknowledged. What it raises becomes a refusal in the same shape, or a 5xx.
     """
 
     @functools.wraps(handler)

@@ -44,7 +44,7 @@ BELONGS_MAX = 100
 
 
 class WatchedAgreements(WatchIndex["AgreementItem"]):  # type: ignore[no-untyped-call]
-    """Agreements that are exchanged or revoked, by the time from which nobody looking is late."""
+    """Agreements that are exchanged or revoked, by the time by which somebody must have looked."""
 
     class Meta:
         index_name = "watched"

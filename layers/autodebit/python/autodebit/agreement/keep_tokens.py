@@ -1,4 +1,4 @@
-"""Make tokens ready to be kept: the way back from a token to its agreement first, then the token, sealed."""
+"""Make tokens ready to be kept: first store the way back from a token to its agreement, then seal the token."""
 
 from autodebit import telemetry
 from autodebit.agreement.agreement import SealedTokens

@@ -93,7 +93,8 @@ class OwnKey:
 
 
 class SharedKey:
-    """The one data key of the table, so that who opens many secrets asks KMS once. The first who needs it makes it.
+    """The one data key of the table, so that a process that opens many secrets asks KMS once. The first that needs it
+    makes it.
 
     `stored` reads the wrapped key, None if there is none yet; `store` keeps one unless another was first, and returns
     what is kept.

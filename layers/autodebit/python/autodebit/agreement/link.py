@@ -1,8 +1,8 @@
 """Link a wallet: store the agreement, and ask Alipay's consult for the QR code that the buyer scans.
 
 Where this process may die: before the agreement is stored, nothing was asked. After that the row says since when an
-attempt is under way; once that must be dead, the same request takes over with a new authState. A QR code that nobody
-was shown is of no use to anybody.
+attempt is under way; once that must be dead, the same request takes over with a new authState. A QR code that was shown
+to nobody does no harm.
 """
 
 import time
@@ -24,7 +24,7 @@ CONSULT_CALLS_MAX = 3
 """Calls of consult in one POST."""
 
 BUDGET_S = 25.0
-"""For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
+"""For all calls of consult, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
 
 LOOK_AGAIN_S = 0.25
 """While another request for the same agreement has its QR code fetched."""

@@ -1,6 +1,6 @@
 """Look at an agreement that waits for Alipay: exchange its authCode, or revoke its token. Called by the state machine.
 
-One call at a time: who makes one puts its token into the row first, and a dead one's place is taken over. Where this
+One call at a time: an attempt first puts its own token into the row, and a dead attempt is taken over. Where this
 process may die while it exchanges:
 
 1. Before the call: the row says that a call may be unaccounted for; the next look makes it again with the same code.

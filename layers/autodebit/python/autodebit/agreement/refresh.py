@@ -1,7 +1,8 @@
-"""See to the tokens that fall due: refresh them long before they end, tell the end of those that cannot be, note ends.
+"""Handle the tokens that fall due: refresh them long before they end, tell the end of those that cannot be refreshed,
+and note ends.
 
-One agreement after the other; each is a row of its own, so that a crash loses nothing but the one call under way. That
-call is repeated with the same refresh token by a later run, and the newest answer wins.
+One agreement after the other. Each is a row of its own, so that a crash loses only the call that is under way. A later
+run repeats that call with the same refresh token, and the newest answer wins.
 
 https://docs.antom.com/ac/autodebitpay/refresh_accesstoken
 """

@@ -1,4 +1,4 @@
-"""The merchant's request for an agreement, and the bytes of `consult` that come of it.
+"""The merchant's request for an agreement, and the bytes of `consult` that are made from it.
 
 https://docs.antom.com/ac/ams/authconsult
 """

@@ -1,4 +1,4 @@
-"""The keyed digest of a token: TOKEN_CANCELED names a token and no agreement, which `receive` finds by this."""
+"""The keyed digest of a token: TOKEN_CANCELED names a token only, and `receive` finds the agreement by this digest."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 

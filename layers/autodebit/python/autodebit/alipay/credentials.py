@@ -28,7 +28,7 @@ MIN_AGE_S = 60
 """A message that does not verify may mean a new key; however many come, they cause one read in this time."""
 
 FAILED_READ_S = 1
-"""So long a failed read stands for the next ones, when nothing is cached: strangers may call the webhook then too."""
+"""After a failed read, and with nothing cached, it is not read again for so long: strangers can call the webhook."""
 
 BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -142,8 +142,8 @@ def parse_credentials(secret: str) -> Credentials:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise CredentialsUnavailable(
-            f"the secret is not JSON at {place}; no comma stands before a closing brace, and a line break within a key "
-            "is written \\n"
+            f"the secret is not JSON at {place}; a comma must not stand before a closing brace, and a line break in a "
+            "key is written \\n"
         ) from None
     except (ValueError, RecursionError):
         raise CredentialsUnavailable("the secret is not JSON") from None

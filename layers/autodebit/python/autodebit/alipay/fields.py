@@ -1,4 +1,4 @@
-"""A request held against a table of fields: the one function that does it, and what such a table is made of.
+"""A request checked against a table of fields: the one function that does it, and what such a table is made of.
 
 Lengths are in characters. Fields that the table does not name pass, if all their scalars are strings.
 https://docs.antom.com/ac/ams/me

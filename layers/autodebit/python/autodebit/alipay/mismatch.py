@@ -1,4 +1,4 @@
-"""A message of another id, amount or currency than ours settles nothing, and neither does a success without them."""
+"""A message with another id, amount or currency than ours settles nothing, and neither does a success without them."""
 
 from typing import Any
 

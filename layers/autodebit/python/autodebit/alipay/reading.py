@@ -1,6 +1,6 @@
 """What an authentic message says: a final result, nothing final, or a contradiction.
 
-Which of them it is, the reader of each kind of row decides (`payment.outcome`). Here is what the readers share.
+The reader of each kind of row decides which of them it is (`payment.outcome`). Here is what the readers share.
 """
 
 from collections.abc import Callable

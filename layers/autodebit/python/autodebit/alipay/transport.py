@@ -1,4 +1,4 @@
-"""HTTPS to Alipay with what `requests` alone does not tell: whether a byte left, and when enough is enough."""
+"""HTTPS to Alipay, with what `requests` alone does not do: tell whether a byte left, and limit a whole call."""
 
 import contextlib
 import logging

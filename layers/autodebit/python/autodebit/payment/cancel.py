@@ -1,4 +1,4 @@
-"""Cancel a payment: note it, then ask Alipay, until it answers. The merchant's POST and closing do it alike.
+"""Cancel a payment: note it, then ask Alipay until it answers. The merchant's POST and closing do it the same way.
 
 The cancel is noted before it is sent, and from then on a success says nothing (`payment.crossing`). One attempt is
 under way at a time, so that a refusal speaks for all that was sent. Where a process may die, and who goes on:
@@ -30,7 +30,7 @@ from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger
 
 NOTES_MAX = 3
-"""So often a row is read anew that changed before the cancel could be noted."""
+"""How often a row is looked at that changed before the cancel could be noted."""
 
 
 class Canceller:

@@ -24,17 +24,17 @@ CANCEL_UNDER_WAY_S = 12
 """An attempt that began longer ago has ended: its call is given no more than 10 s, note and all."""
 
 CANCELS_MAX = 10
-"""So often, which makes a minute; then once with each look."""
+"""Cancels in a row without an answer, which take a minute; after that one with each look."""
 
 ABSENCES_MIN = 3
-"""So many inquiries that find nothing mean that a payment was never placed, so far apart:
+"""If so many inquiries find nothing, ABSENT_EVERY_S apart, the payment was never placed:
 https://docs.antom.com/ac/ams/paymentri_online
 """
 
 ABSENT_EVERY_S = 15
 
 ABSENCE_LOST_S = 30
-"""An absence that no other has followed for so long: inquiries say something else, and the schedule goes on."""
+"""If no other absence follows one for so long, inquiries say something else, and the schedule goes on."""
 
 LOOK_EVERY_MIN_S = 3
 """Between two inquiries of one payment."""
@@ -177,7 +177,7 @@ def look_at(look: NextLook, now: datetime) -> datetime | None:
 
 
 def overdue_from(look: NextLook, now: datetime, close_at: datetime | None) -> datetime:
-    """From when nobody having looked is late: soon after the close time, and otherwise with the usual grace."""
+    """By when somebody must have looked: soon after the close time, and otherwise with the usual grace."""
     if look.at is not None:
         return look.at + timedelta(seconds=CLOSE_GRACE_S)
     if look.wait_s is None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from autodebit.agreement.debit import Debits
 
 BUDGET_S = 25.0
-"""For all of them, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
+"""For all calls of pay, counted from the start of the POST: what is left of API Gateway's 29 s is for the table."""
 
 
 class Initiator:

@@ -67,7 +67,7 @@ class Order:
 
     # The polling that watches over it.
     overdue_at: datetime | None = None
-    """From when nobody looking is late; None while nobody waits for the order."""
+    """By when somebody must have looked; None while nobody waits for the order."""
     look_at: datetime | None = None
     """When the next look is due, as the last one said."""
     polling_round: int = 0

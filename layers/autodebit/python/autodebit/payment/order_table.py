@@ -45,7 +45,7 @@ from autodebit.rows.watch import WatchIndex, watch_shard, watched_from
 
 
 class WatchedOrders(WatchIndex["OrderItem"]):  # type: ignore[no-untyped-call]
-    """Orders that are INIT and may have reached Alipay, by the time from which nobody looking is late."""
+    """Orders that are INIT and may have reached Alipay, by the time by which somebody must have looked."""
 
     class Meta:
         index_name = "watched"

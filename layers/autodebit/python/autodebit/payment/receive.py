@@ -1,6 +1,6 @@
 """Receive a notification: Alipay's notifyPayment, believed only by its signature.
 
-It is acknowledged once its effect is stored or it has none; after a passing fault Alipay delivers again. It is not
+It is acknowledged once its effect is stored, or if it has none; after a passing fault Alipay delivers again. It is not
 refused for its age: redeliveries come for more than 24 hours. https://docs.antom.com/ac/ams/paymentrn_online
 """
 

@@ -1,4 +1,4 @@
-"""The merchant's request for a payment, and the bytes of `pay` that come of it.
+"""The merchant's request for a payment, and the bytes of `pay` that are made from it.
 
 https://docs.antom.com/ac/ams/payment_agreement
 """
@@ -111,7 +111,7 @@ def _by_agreement(method: dict[str, Any], amount: Amount, debit: "Debit") -> dic
 
 
 def parse_pay_request(body: bytes, now: datetime) -> PayRequest:
-    """The merchant's request, checked against PROTOCOL's field table. Raises RequestInvalid with every fault."""
+    """The merchant's request, checked against `payment.fields`. Raises RequestInvalid with every fault."""
     try:
         fields = parse_request(body)
     except JsonInvalid as error:

@@ -1,4 +1,4 @@
-"""XLSX workbooks as rows of cells. Only here is python-calamine needed, and only when a workbook comes."""
+"""XLSX workbooks as rows of cells. python-calamine is needed only here, and only when a workbook comes."""
 
 import zipfile
 import zlib

@@ -1,7 +1,8 @@
 """Initiate a refund: reserve its amount and store it, call refund, and have it polled unless refund settled it.
 
 Where this process may die, and who then looks at the refund, is as for a payment (`autodebit.payment.initiate`): the
-row carries `overdueAt` from the write that stored it. What was reserved stays so until a final F gives it back.
+row carries `overdueAt` from the write that stored it. The amount stays reserved until a final F gives it back, or until
+a refund that never left makes room for another one.
 """
 
 from datetime import UTC, datetime

@@ -56,7 +56,7 @@ def read_inquiry(refund: Refund, answer: dict[str, Any]) -> Reading[Status]:
 
 
 def read_notification(refund: Refund, notification: dict[str, Any]) -> Reading[Status]:
-    """What a notifyRefund message says; only S with refundStatus SUCCESS, and F, are final.
+    """What a notifyRefund message says; only S with refundStatus SUCCESS, and F with FAIL, are final.
 
     https://docs.antom.com/ac/ams/notify_refund
     """

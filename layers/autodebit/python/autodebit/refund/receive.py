@@ -1,6 +1,6 @@
 """Receive a notification: Alipay's notifyRefund, believed only by its signature.
 
-Wallets may send none; one is accepted, none is waited for. https://docs.antom.com/ac/ams/notify_refund
+Wallets may send none: one is accepted, but never waited for. https://docs.antom.com/ac/ams/notify_refund
 """
 
 from datetime import datetime

@@ -60,7 +60,7 @@ class Refund:
 
     # The polling that watches over it.
     overdue_at: datetime | None = None
-    """From when nobody looking is late; None while nobody waits for the refund."""
+    """By when somebody must have looked; None while nobody waits for the refund."""
     polling_round: int = 0
     inquiries: int = 0
     last_inquiry: str | None = None

@@ -39,7 +39,7 @@ RELEASED = "Never sent. Another refund of the payment took the amount."
 
 
 class WatchedRefunds(WatchIndex["RefundItem"]):  # type: ignore[no-untyped-call]
-    """Refunds that are INIT and may have reached Alipay, by the time from which nobody looking is late."""
+    """Refunds that are INIT and may have reached Alipay, by the time by which somebody must have looked."""
 
     class Meta:
         index_name = "watched"

@@ -1,4 +1,4 @@
-"""The merchant's request for a refund, and the bytes of `refund` that come of it.
+"""The merchant's request for a refund, and the bytes of `refund` that are made from it.
 
 https://docs.antom.com/ac/ams/refund_online
 """

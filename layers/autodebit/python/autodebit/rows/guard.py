@@ -41,8 +41,8 @@ def create[Item: Model, Row](
 ) -> Written[Row]:
     """Store a new row, if it is `absent`; else answer with what stands there. Raises TableFault.
 
-    `read` makes a row of an item, `stored` reads it consistently, `ours` tells from it whether this very write was
-    applied, its answer lost, and the SDK's repetition refused.
+    `read` makes a row of an item, `stored` reads it consistently. `ours` tells from it whether this very write was
+    applied although it looks refused: its answer was lost, and the SDK's repetition met its own write.
     """
     try:
         with table_faults():

@@ -1,6 +1,7 @@
 """Rows that leave INIT once: the attributes and the conditional writes that every kind of them has in common.
 
-Who may be sending, who looks when, what was heard against it. Every write holds only while the row is INIT.
+Who may be sending, who looks when, what was heard against it. Every write holds only while the row is INIT, except that
+of a contradiction or of an acknowledgement.
 """
 
 from collections.abc import Callable, Iterable, Iterator

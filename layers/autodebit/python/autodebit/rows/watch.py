@@ -1,4 +1,4 @@
-"""The watch: a sparse index of the rows that somebody has to look at, by the time from which nobody looking is late.
+"""The watch: a sparse index of the rows that somebody has to look at, by the time by which somebody must have looked.
 
 `watchShard` and `overdueAt` stand in a row only while it is watched.
 """
@@ -18,7 +18,7 @@ from pynamodb.models import Model
 from autodebit.rows.table import stored_instant, table_faults
 
 WATCH_SHARDS = 32
-"""Partitions of the index. At 1,000 payments a second each takes 63 writes a second of the 1,000 it bears.
+"""Partitions of the index. At 1,000 payments a second each gets 75 writes a second; it can take 1,000.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
