@@ -120,13 +120,15 @@ def totals(details: Batches, summary: Iterable[Total]) -> Iterator[Difference]:
             if of_type and (stated != amount or (counted and sum(counted) != count)):
                 yield _total(of_type[0], amount, f"{count} lines of the details")
             elif parts and not of_type:
-                yield _total(parts[0]._replace(type=type_, amount=0), amount, f"{count} lines of the details")
+                yield _total(
+                    parts[0]._replace(type=type_, transactions=None, amount=0), amount, f"{count} lines of the details"
+                )
         for type_ in COMPARED:
             of_type = types.get(type_, [])
             if lines and type_ not in lines and any(total.amount or total.transactions for total in of_type):
                 yield _total(of_type[0], 0, "0 lines of the details")
         alone = types.get("TOTAL", [])
-        if lines and alone and not parts and alone[0].amount != sum(amount for _, amount in lines.values()):
+        if lines and not parts and alone[0].amount != sum(amount for _, amount in lines.values()):
             yield _total(alone[0], sum(amount for _, amount in lines.values()), "sum of the details")
 
 
@@ -243,8 +245,8 @@ class Page:
 
 
 _FINAL = ("SUCCESS", "FAIL", "CANCELLED")
-_STATUS = {"SUCCEEDED": "SUCCESS", "FAILED": "FAIL", "CANCELED": "CANCELLED"} | {status: status for status in _FINAL}
-"""Spellings of a result. Every other status is open: it is no result, and no success."""
+_STATUS = {"SUCCEEDED": "SUCCESS", "FAILED": "FAIL", "CANCELED": "CANCELLED"}
+"""Other spellings of a result. Every status that is none is open: it is no result, and no success."""
 
 
 def _result(line: Line) -> str:
