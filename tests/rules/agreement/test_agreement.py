@@ -5,7 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from autodebit.agreement.agreement import Agreement, QrCode, Status, UnlinkedBy, agreement_document
+from autodebit.agreement.agreement import (
+    Agreement,
+    Debit,
+    QrCode,
+    SealedTokens,
+    Status,
+    UnlinkedBy,
+    agreement_document,
+)
 from autodebit.agreement.transitions import TOLD, TRANSITIONS, Word
 
 from tests.kit.agreements import EXPIRES_AT, agreement, linked
@@ -56,6 +64,47 @@ def test_a_linked_agreement_shows_no_token() -> None:
     assert "sealed" not in repr(row)
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        agreement(auth_code=b"sealed"),
+        linked(access_token=b""),
+        linked(refresh_token=None),
+        SealedTokens(access_token=b"sealed", refresh_token=None, expires_at=None, due_at=None),
+        SealedTokens(access_token=b"", refresh_token=b"sealed", expires_at=None, due_at=None),
+        Debit(agreement(), "sealed"),
+    ],
+)
+def test_no_code_and_no_token_is_in_what_a_log_line_or_a_traceback_would_show(held: object) -> None:
+    assert "sealed" not in repr(held)
+
+
+def test_a_debit_is_of_its_agreements_wallet() -> None:
+    assert Debit(linked(), "token").customer_belongs_to == "ALIPAY_HK"
+
+
+def test_a_new_agreement_has_no_call_to_account_for_and_is_in_its_first_round() -> None:
+    new = agreement()
+    assert (new.unaccounted, new.polling_round, new.expiring_told, new.perhaps_linked) == (0, 0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("row", "exchanging", "waiting"),
+    [
+        (agreement(), False, False),
+        (agreement(auth_code=b"sealed"), True, True),
+        (linked(), False, False),
+        (linked(auth_code=b"sealed"), False, False),
+        (linked(status=Status.UNLINKING), False, True),
+        (linked(status=Status.UNLINKED), False, False),
+    ],
+)
+def test_alipay_is_waited_for_while_a_code_is_exchanged_or_a_token_revoked(
+    row: Agreement, exchanging: bool, waiting: bool
+) -> None:
+    assert (row.is_exchanging, row.is_waiting) == (exchanging, waiting)
+
+
 def test_time_alone_ends_a_token() -> None:
     row = linked()
     before, at = EXPIRES_AT - timedelta(seconds=1), EXPIRES_AT
@@ -70,6 +119,20 @@ def test_time_alone_ends_a_token() -> None:
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.LINKED}))
 def test_only_a_linked_agreement_may_pay(status: Status) -> None:
     assert not linked(status=status).may_pay(NOW)
+
+
+def test_the_end_of_its_token_changes_nothing_of_an_agreement_that_is_not_linked_any_more() -> None:
+    revoking = agreement_document(linked(status=Status.UNLINKING), EXPIRES_AT)
+    assert (revoking["status"], "unlinkedBy" in revoking, "unlinkedAt" in revoking) == ("UNLINKING", False, False)
+    ended = linked(status=Status.UNLINKED, unlinked_by=UnlinkedBy.BUYER, unlinked_at=LATER)
+    assert agreement_document(ended, EXPIRES_AT)["unlinkedBy"] == "buyer"
+
+
+def test_statuses_and_who_ended_it_are_shown_in_the_words_of_the_api() -> None:
+    statuses = [shown(linked(status=status))["status"] for status in Status]
+    assert statuses == ["AUTHORIZING", "LINKED", "UNLINKING", "UNLINKED", "FAILED"]
+    enders = [shown(linked(status=Status.UNLINKED, unlinked_by=by))["unlinkedBy"] for by in UnlinkedBy]
+    assert enders == ["merchant", "buyer", "pay", "expiry"]
 
 
 def test_an_end_says_whose_it_was_and_why() -> None:
@@ -90,9 +153,25 @@ def test_no_status_is_entered_twice_and_an_end_is_never_left() -> None:
     assert set().union(*TRANSITIONS.values()) == set(Word)
 
 
-def test_only_the_merchant_asks_for_a_revocation_and_only_a_signed_word_ends_one() -> None:
-    assert TRANSITIONS[Status.LINKED, Status.UNLINKING] == {Word.MERCHANT}
-    assert Word.MERCHANT not in TRANSITIONS[Status.UNLINKING, Status.UNLINKED]
+LINKS, FAILS = (Status.AUTHORIZING, Status.LINKED), (Status.AUTHORIZING, Status.FAILED)
+ENDS = {(Status.LINKED, Status.UNLINKED), (Status.UNLINKING, Status.UNLINKED)}
+
+
+@pytest.mark.parametrize(
+    ("word", "changes"),
+    [
+        (Word.CONSULT, {FAILS}),
+        (Word.EXCHANGE, {LINKS, FAILS}),
+        (Word.NOTIFY, {LINKS} | ENDS),
+        (Word.MERCHANT, {(Status.LINKED, Status.UNLINKING)}),
+        (Word.REVOKE, {(Status.UNLINKING, Status.UNLINKED)}),
+        (Word.PAY, ENDS),
+        (Word.EXPIRY, ENDS),
+    ],
+)
+def test_each_word_changes_what_it_can_know_and_no_more(word: Word, changes: set[tuple[Status, Status]]) -> None:
+    """The merchant asks for a revocation; only a signed word, or time, ends an agreement."""
+    assert {change for change, words in TRANSITIONS.items() if word in words} == changes
 
 
 def test_every_entering_of_a_status_is_told_but_the_beginning_of_a_revocation() -> None:

@@ -47,7 +47,7 @@ def test_an_old_sample_calls_the_result_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "succeeded"), [(..., True), (result("F", "PROCESS_FAIL")["result"], False), ("S", False)]
+    ("given", "succeeded"), [(..., True), (result("F", "PROCESS_FAIL")["result"], False), ("S", False), (1, False)]
 )
 def test_only_a_success_links(given: Any, succeeded: bool) -> None:
     assert parsed(result=given).succeeded is succeeded
@@ -80,15 +80,21 @@ def test_what_is_created_names_its_consult(kind: str, auth_state: Any) -> None:
         parsed(authorizationNotifyType=kind, accessToken=ACCESS_TOKEN, authState=auth_state)
 
 
+def test_texts_are_kept_in_their_lengths() -> None:
+    long = parsed(authState="a" * 256, userLoginId="b" * 65)
+    assert (long.auth_state, long.user_login_id) == ("a" * 256, "b" * 64)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"authCode":"a","authCode":"b"}', b"null", b'"x"'])
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(NotificationMalformed):
         parse_authorization(body)
 
 
-def test_a_name_that_occurs_twice_is_refused_also_with_a_blank() -> None:
+@pytest.mark.parametrize("changes", [{"authCode ": "another"}, {"others": [{"name": 1, "name ": 2}]}])
+def test_a_name_that_occurs_twice_is_refused_also_with_a_blank(changes: dict[str, Any]) -> None:
     with pytest.raises(NotificationMalformed):
-        parsed(**{"authCode ": "another"})
+        parsed(**changes)
 
 
 def test_a_refusal_quotes_nothing() -> None:

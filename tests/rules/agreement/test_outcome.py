@@ -31,27 +31,32 @@ def test_every_size_of_picture_is_one(kind: str) -> None:
 
 
 def test_the_first_of_each_kind_counts_and_what_cannot_be_read_is_passed_over() -> None:
-    wanted = form("x", {}, detail("TEXT", ""), detail("TEXT", 1), detail("TEXT", "a" * 2049), detail("TEXT", "one"))
-    wanted["authCodeForm"]["codeDetails"] += [detail("TEXT", "two"), detail("TEXT", "three", "BARCODE")]
+    unreadable = ["x", {}, detail("TEXT", ""), detail("TEXT", 1), detail("TEXT", "a" * 2049)]
+    unreadable += [detail(None, "of no kind"), detail("URL", "of a kind that nobody knows")]
+    wanted = form(*unreadable, detail("TEXT", "one"), detail("TEXT", "two"), detail("TEXT", "three", "BARCODE"))
     assert read_consult(wanted) == QrCode("one", None)
+    assert read_consult(form(*(detail(kind, kind) for kind in ("SMALLIMAGE", "BIGIMAGE")))) == QrCode(
+        None, "SMALLIMAGE"
+    )
+    assert read_consult(form(detail("TEXT", "a" * 2048))) == QrCode("a" * 2048, None)
     assert read_consult(form(detail("TEXT", "bar", "BARCODE"), detail("TEXT", "qr"))) == QrCode("qr", None)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "said"),
     [
-        form(),
-        consulted(authCodeForm=None),
-        consulted(authCodeForm=[]),
-        consulted(authCodeForm={"codeDetails": {}}),
-        result("S", "SUCCESS"),
-        result("U", "UNKNOWN_EXCEPTION"),
-        result("X", "SUCCESS"),
-        {},
+        (form(), "consult S without a QR code"),
+        (consulted(authCodeForm=None), "consult S without a QR code"),
+        (consulted(authCodeForm=[]), "consult S without a QR code"),
+        (consulted(authCodeForm={"codeDetails": {}}), "consult S without a QR code"),
+        (result("S", "SUCCESS"), "consult S without a QR code"),
+        (result("U", "UNKNOWN_EXCEPTION"), "consult U/UNKNOWN_EXCEPTION"),
+        (consulted() | result("X", "SUCCESS"), "consult X/SUCCESS"),
+        ({}, "consult /"),
     ],
 )
-def test_consult_without_a_qr_code_decides_nothing(answer: dict[str, Any]) -> None:
-    assert isinstance(read_consult(answer), Undecided)
+def test_consult_without_a_qr_code_decides_nothing(answer: dict[str, Any], said: str) -> None:
+    assert read_consult(answer) == Undecided(said)
 
 
 def test_a_refusal_names_its_code() -> None:
@@ -88,8 +93,20 @@ def test_a_success_without_a_usable_token_links_nothing(access_token: Any) -> No
     assert isinstance(read_tokens(applied(accessToken=access_token)), Undecided)
 
 
-def test_a_token_of_128_characters_is_one() -> None:
-    assert isinstance(read_tokens(applied(accessToken="a" * 128)), Tokens)
+@pytest.mark.parametrize("length", [1, 128])
+def test_a_token_of_1_to_128_characters_is_one(length: int) -> None:
+    assert isinstance(read_tokens(applied(accessToken="a" * length)), Tokens)
+
+
+def test_a_token_may_come_alone() -> None:
+    alone = read_tokens(result("S", "SUCCESS") | {"accessToken": ACCESS_TOKEN})
+    assert alone == Tokens(ACCESS_TOKEN) == Tokens(ACCESS_TOKEN, None, None, None)
+
+
+def test_a_login_is_kept_in_its_length() -> None:
+    tokens = read_tokens(applied(userLoginId="a" * 65))
+    assert isinstance(tokens, Tokens)
+    assert tokens.user_login_id == "a" * 64
 
 
 @pytest.mark.parametrize("code", ["AUTH_IN_PROCESS", "UNKNOWN_EXCEPTION", "REQUEST_TRAFFIC_EXCEED_LIMIT"])
@@ -107,4 +124,4 @@ def test_a_revocation_is_over_when_it_was_done_or_had_been_before() -> None:
     [("F", "PROCESS_FAIL"), ("F", "OAUTH_FAILED"), ("U", "INVALID_ACCESS_TOKEN"), ("U", "UNKNOWN_EXCEPTION"), ("", "")],
 )
 def test_any_other_answer_leaves_a_revocation_to_the_next_try(status: str, code: str) -> None:
-    assert isinstance(read_revoke(result(status, code)), Undecided)
+    assert read_revoke(result(status, code)) == Undecided(f"revoke {status}/{code}")

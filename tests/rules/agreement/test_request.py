@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from autodebit.agreement.request import LinkRequest, agreement_id_in, new_auth_state, parse_link_request
 from autodebit.errors import RequestInvalid
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis.strategies import from_regex, text
 
 NOTIFY_URL = "https://pay.example.com/v1/notifications/authorization"
@@ -23,10 +23,14 @@ def consulted(**changes: Any) -> Any:
     return json.loads(request(**changes).consult_body("state", NOTIFY_URL))
 
 
-def at_fault(**changes: Any) -> list[str]:
+def faults(**changes: Any) -> dict[str, str]:
     with pytest.raises(RequestInvalid) as raised:
         request(**changes)
-    return [error.field for error in raised.value.errors]
+    return {error.field: error.detail for error in raised.value.errors}
+
+
+def at_fault(**changes: Any) -> list[str]:
+    return list(faults(**changes))
 
 
 def test_consult_asks_for_an_agreement_to_pay_and_names_where_to_notify() -> None:
@@ -54,6 +58,15 @@ def test_other_fields_of_consult_pass_through() -> None:
     sent = consulted(**given)
     assert {name: sent[name] for name in given} == given
     assert "agreementId" not in sent
+
+
+def test_the_row_is_told_what_later_calls_name() -> None:
+    named = request(merchantRegion="SG", merchantAccountId="acc-1")
+    assert (named.agreement_id, named.customer_belongs_to) == ("agr-4711-1", "ALIPAY_HK")
+    assert (named.merchant_region, named.merchant_account_id) == ("SG", "acc-1")
+    unnamed = request(merchantRegion="", merchantAccountId="")
+    assert (unnamed.merchant_region, unnamed.merchant_account_id) == (None, None)
+    assert (request().merchant_region, request().merchant_account_id) == (None, None)
 
 
 def test_an_environment_without_a_terminal_is_a_web_page() -> None:
@@ -85,10 +98,8 @@ def test_what_the_bundle_sets_is_refused_by_its_name(owned: str) -> None:
         {"authRedirectUrl": "http://shop.example/linked"},
         {"authRedirectUrl": "shop.example"},
         {"authRedirectUrl": "https://"},
-        {"authRedirectUrl": "https://" + "a" * 1024},
-        {"merchantRegion": "SGP"},
-        {"authClientId": "a" * 65},
-        {"merchantAccountId": "a" * 65},
+        {"authRedirectUrl": "https:///linked"},
+        {"authRedirectUrl": "https://shop.example/linked wallets"},
         {"extendInfo": {"no": "string"}},
         {"env": "no object"},
     ],
@@ -96,6 +107,36 @@ def test_what_the_bundle_sets_is_refused_by_its_name(owned: str) -> None:
 )
 def test_a_field_at_fault_is_named(changes: dict[str, Any]) -> None:
     assert at_fault(**changes) == list(changes)
+
+
+LENGTHS = {"authClientId": 64, "merchantRegion": 2, "merchantAccountId": 64, "extendInfo": 2048}
+ENV_LENGTHS = {"terminalType": 64, "osType": 64, "osVersion": 16, "userAgent": 1024, "deviceTokenId": 64}
+ENV_LENGTHS |= {"clientIp": 64, "cookieId": 64, "extendInfo": 2048}
+
+
+@pytest.mark.parametrize(("name", "longest"), LENGTHS.items())
+def test_optional_texts_have_their_lengths(name: str, longest: int) -> None:
+    assert request(**{name: "ü" * longest}).fields[name] == "ü" * longest
+    assert faults(**{name: "ü" * (longest + 1)}) == {name: f"must be at most {longest} characters"}
+
+
+@pytest.mark.parametrize(("name", "longest"), ENV_LENGTHS.items())
+def test_texts_of_the_environment_have_their_lengths(name: str, longest: int) -> None:
+    assert request(env={name: "ü" * longest}).fields["env"] == {name: "ü" * longest}
+    assert faults(env={name: "ü" * (longest + 1)}) == {f"env.{name}": f"must be at most {longest} characters"}
+
+
+def test_an_address_is_one_of_https_of_at_most_1024_characters() -> None:
+    for address in ("https://a", "https://" + "a" * 1016):
+        assert request(authRedirectUrl=address).fields["authRedirectUrl"] == address
+    assert faults(authRedirectUrl="https://" + "a" * 1017) == {
+        "authRedirectUrl": "must be an https URL of at most 1024 characters"
+    }
+
+
+def test_an_id_says_of_what_it_may_be_made() -> None:
+    assert faults(agreementId="a.b") == {"agreementId": "must be 1 to 64 characters of A-Z a-z 0-9 _ -"}
+    assert request(agreementId="a").agreement_id == "a"
 
 
 def test_every_fault_is_named_at_once() -> None:
@@ -113,6 +154,8 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     assert [error.field for error in raised.value.errors] == ["body"]
 
 
+@example("a")
+@example("Z" * 64)
 @given(from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
 def test_an_auth_state_leads_back_to_its_agreement(agreement_id: str) -> None:
     auth_state = new_auth_state(agreement_id)
@@ -138,7 +181,9 @@ def test_any_other_text_leads_nowhere_or_to_an_id(auth_state: str) -> None:
         f"{b'agr'.hex()}{'0' * 32}",
         f"{b'agr'.hex()}-{'0' * 32}\n",
         f"{b'a'.hex() * 65}-{'0' * 32}",
-        f"{b'agr'.hex().upper()}-{'A' * 32}",
+        f"{b'agr'.hex()}-{'A' * 32}",
+        f"{b'jkl'.hex().upper()}-{'0' * 32}",
+        f"zz-{'0' * 32}",
     ],
 )
 def test_a_foreign_auth_state_leads_nowhere(foreign: str) -> None:

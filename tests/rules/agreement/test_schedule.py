@@ -8,13 +8,14 @@ import pytest
 from autodebit.agreement.agreement import Status
 from autodebit.agreement.schedule import (
     ATTEMPT_S,
+    CODE_LOOKS,
     EXCHANGE_S,
-    EXPIRING,
-    REFRESH_AGAIN,
+    REVOKE_AGAIN_S,
     Due,
     due,
     due_once_told,
     exchange_is_over,
+    exchange_overdue_at,
     first_due_at,
     is_dead,
     is_ending,
@@ -63,10 +64,18 @@ def test_a_code_is_over_at_55_s() -> None:
     assert exchange_is_over(NOW, after(55))
 
 
+def test_an_announced_code_is_looked_for_five_times_and_a_revocation_taken_on_again_each_day() -> None:
+    assert (CODE_LOOKS, REVOKE_AGAIN_S) == (5, 86_400)
+
+
+def test_a_look_at_a_code_is_overdue_5_s_after_its_wait() -> None:
+    assert exchange_overdue_at(NOW, 3) == after(8)
+
+
 def test_an_attempt_is_dead_when_the_function_that_made_it_must_be() -> None:
     assert is_dead(agreement(attempt=None), NOW)
-    assert not is_dead(agreement(), after(ATTEMPT_S))
-    assert is_dead(agreement(), after(ATTEMPT_S + 0.1))
+    assert not is_dead(agreement(), after(20))
+    assert is_dead(agreement(), after(20.1))
     assert FUNCTIONS["ApplyTokenFunction"]["Timeout"] <= ATTEMPT_S
 
 
@@ -74,13 +83,13 @@ def test_an_attempt_is_dead_when_the_function_that_made_it_must_be() -> None:
 def test_a_token_is_first_refreshed_between_45_and_31_days_before_its_end(share: int) -> None:
     """So a wallet that refuses is told 30 days before, and one that answers is long before the 10 days asked for."""
     ahead = EXPIRES_AT - refresh_at(f"agr-{share}", EXPIRES_AT)
-    assert EXPIRING + timedelta(days=1) <= ahead <= timedelta(days=45)
+    assert timedelta(days=31) <= ahead <= timedelta(days=45)
 
 
 def test_a_token_that_was_refreshed_is_not_refreshed_again_each_hour() -> None:
     year, month, hours = (NOW + timedelta(days=days) for days in (365, 30, 0.5))
     assert refresh_again_at("agr", year, NOW) == refresh_at("agr", year)
-    assert refresh_again_at("agr", month, NOW) == NOW + REFRESH_AGAIN
+    assert refresh_again_at("agr", month, NOW) == NOW + timedelta(days=1)
     assert refresh_again_at("agr", hours, NOW) == hours, "its end is to be noted"
 
 
@@ -94,7 +103,7 @@ def test_ten_thousand_tokens_that_end_on_one_day_are_spread_over_a_fortnight() -
 
 def test_what_is_due_first_after_a_link() -> None:
     assert first_due_at("agr", EXPIRES_AT, refreshable=True) == refresh_at("agr", EXPIRES_AT)
-    assert first_due_at("agr", EXPIRES_AT, refreshable=False) == EXPIRES_AT - EXPIRING
+    assert first_due_at("agr", EXPIRES_AT, refreshable=False) == EXPIRES_AT - timedelta(days=30)
     assert first_due_at("agr", None, refreshable=True) is None
 
 

@@ -179,12 +179,12 @@ def agreement_document(agreement: Agreement, now: datetime) -> dict[str, Any]:
     unlinked_by, unlinked_at = agreement.unlinked_by, agreement.unlinked_at
     if agreement.is_token_over(now):
         unlinked_by, unlinked_at = UnlinkedBy.EXPIRY, agreement.token_expires_at
-    usable = status == Status.AUTHORIZING.value and agreement.qr_code is not None and agreement.auth_code is None
+    qr_code = agreement.qr_code if status == Status.AUTHORIZING.value and agreement.auth_code is None else None
     document = {
         "agreementId": agreement.agreement_id,
         "status": status,
         "customerBelongsTo": agreement.customer_belongs_to,
-        "qrCode": agreement.qr_code.document if usable and agreement.qr_code else None,
+        "qrCode": qr_code.document if qr_code else None,
         "userLoginId": agreement.user_login_id,
         "resultCode": agreement.result_code,
         "perhapsLinked": agreement.perhaps_linked or None,

@@ -59,7 +59,7 @@ def parse_authorization(body: bytes) -> Authorization:
         auth_state,
         secret,
         user_login_id=(text_at(message, "userLoginId") or "")[:64] or None,
-        succeeded=result is None or (isinstance(result, dict) and text_at(result, "resultStatus") == "S"),
+        succeeded=result is None or text_at(result, "resultStatus") == "S",
     )
 
 

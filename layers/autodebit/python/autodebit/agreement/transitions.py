@@ -1,20 +1,20 @@
 """Which status an agreement may leave for which, by whose word, and what is told of it."""
 
-from enum import StrEnum
+from enum import StrEnum, auto
 
 from autodebit.agreement.agreement import Status
 
 
 class Word(StrEnum):
-    """Whose word changes an agreement."""
+    """Whose word changes an agreement; stored and sent nowhere."""
 
-    CONSULT = "consult"
-    EXCHANGE = "exchange"
-    NOTIFY = "notify"
-    MERCHANT = "merchant"
-    REVOKE = "revoke"
-    PAY = "pay"
-    EXPIRY = "expiry"
+    CONSULT = auto()
+    EXCHANGE = auto()
+    NOTIFY = auto()
+    MERCHANT = auto()
+    REVOKE = auto()
+    PAY = auto()
+    EXPIRY = auto()
 
 
 TRANSITIONS: dict[tuple[Status, Status], frozenset[Word]] = {
