@@ -149,6 +149,11 @@ def test_a_notification_is_final_only_if_result_and_refund_status_agree(status: 
     assert reading == final.get((status, refund_status), Undecided(f"notify {status}/CODE {refund_status}"))
 
 
+def test_a_refund_status_is_kept_in_its_length() -> None:
+    notification = given_back(refundStatus="X" * 65)
+    assert read_notification(refund(), notification) == Undecided(f"notify S/SUCCESS {'X' * 64}")
+
+
 # --- What contradicts ------------------------------------------------------------------------------------------------
 
 

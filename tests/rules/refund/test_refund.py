@@ -7,7 +7,7 @@ import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.payment.order import order_document
-from autodebit.polling import NEVER
+from autodebit.polling import DEFAULT_SCHEDULE, NEVER
 from autodebit.refund.inquire import SCHEDULE
 from autodebit.refund.observe import refunds_in
 from autodebit.refund.refund import Status, Witness, refund_document
@@ -62,6 +62,25 @@ def test_what_never_left_and_when_it_is_looked_at_are_shown_while_it_is_init() -
     assert "neverSent" not in refund_document(refund(status=Status.SUCCESS, never_sent=True, **RESULT))
 
 
+def test_a_new_refund_is_ours_in_its_first_round_and_not_inquired_yet() -> None:
+    new = refund()
+    assert (new.observed, new.never_sent, new.polling_round, new.inquiries) == (False, False, 0, 0)
+
+
+def test_what_has_its_result_is_not_looked_at_again() -> None:
+    settled = refund(status=Status.SUCCESS, overdue_at=NOW + timedelta(seconds=75), **RESULT)
+    assert settled.next_look_at is None
+    assert "nextLookAt" not in refund_document(settled)
+
+
+def test_a_log_line_names_the_refund_and_its_payment() -> None:
+    assert refund(refund_id=REFUND_ID).log_keys == {
+        "refundRequestId": REFUND_REQUEST_ID,
+        "paymentRequestId": ID,
+        "refundId": REFUND_ID,
+    }
+
+
 def test_the_bytes_of_the_call_are_not_shown() -> None:
     assert "body" not in refund_document(refund())
 
@@ -85,9 +104,9 @@ def test_a_result_disputes_another_if_money_came_back_by_one_account_only_or_twi
 
 
 def test_the_schedule_asks_three_times_after_15_s_and_then_through_a_day() -> None:
-    assert SCHEDULE[:4] == (15, 15, 15, 120)
-    assert SCHEDULE[-1] == 15 * 3600
-    assert list(SCHEDULE) == sorted(SCHEDULE)
+    assert SCHEDULE[:3] == (15, 15, 15)
+    assert SCHEDULE[3:] == DEFAULT_SCHEDULE[6:]
+    assert SCHEDULE[3:] == (120, 600, 600, 3600, 2 * 3600, 6 * 3600, 15 * 3600)
 
 
 # --- The order -----------------------------------------------------------------------------------------------------
@@ -124,6 +143,11 @@ def test_one_without_a_request_id_is_known_by_alipays_own() -> None:
     assert unnamed.key == "portal-refund-id"
 
 
+def test_one_without_alipays_id_is_known_by_its_request_id() -> None:
+    [unnamed] = seen(transaction(transactionId=None))
+    assert unnamed == Seen("portal-1", None, Amount("HKD", "500"))
+
+
 def test_ids_are_kept_in_the_lengths_that_rows_have() -> None:
     [long] = seen(transaction(transactionRequestId="r" * 99, transactionId="i" * 99))
     assert (long.refund_request_id, long.refund_id) == ("r" * 64, "i" * 64)
@@ -139,6 +163,7 @@ def test_ids_are_kept_in_the_lengths_that_rows_have() -> None:
         transaction(transactionStatus="FAIL"),
         transaction(transactionStatus="PROCESSING"),
         transaction(transactionAmount=None),
+        transaction(transactionAmount={"value": "500"}),
         transaction(transactionAmount={"currency": "HKD", "value": "0"}),
         transaction(transactionAmount={"currency": "HKD", "value": "5.00"}),
         transaction(transactionAmount={"currency": "HKD", "value": 500}),

@@ -43,10 +43,24 @@ def test_an_id_of_other_characters_or_lengths_is_refused(refund_request_id: str)
     assert set(faults(refundRequestId=refund_request_id)) == {"refundRequestId"}
 
 
-@pytest.mark.parametrize(("name", "longest"), [("refundReason", 256), ("referenceRefundId", 64)])
+@pytest.mark.parametrize(("name", "longest"), [("refundReason", 256), ("referenceRefundId", 64), ("metadata", 2048)])
 def test_optional_texts_have_their_lengths(name: str, longest: int) -> None:
     assert parse_refund_request(body(refund_request(**{name: "ü" * longest}))).fields[name] == "ü" * longest
     assert faults(**{name: "ü" * (longest + 1)}) == {name: f"must be at most {longest} characters"}
+
+
+def test_an_id_says_of_what_it_may_be_made() -> None:
+    assert faults(refundRequestId="a.b") == {"refundRequestId": "must be 1 to 64 characters of A-Z a-z 0-9 _ -"}
+    for refund_request_id in ("a", "Z" * 64):
+        request = parse_refund_request(body(refund_request(refundRequestId=refund_request_id)))
+        assert request.refund_request_id == refund_request_id
+
+
+@pytest.mark.parametrize("name", ["refundRequestId", "refundAmount"])
+def test_a_refund_has_an_id_and_an_amount(name: str) -> None:
+    with pytest.raises(RequestInvalid) as refusal:
+        parse_refund_request(body(without(refund_request(), name)))
+    assert [(error.field, error.detail) for error in refusal.value.errors] == [(name, "is required")]
 
 
 @pytest.mark.parametrize("name", ["paymentId", "refundNotifyUrl"])
@@ -124,9 +138,15 @@ def test_the_window_ends_to_the_second(wallet: str | None, days: int) -> None:
     ("code", "advice"),
     [
         ("MERCHANT_BALANCE_NOT_ENOUGH", "RETRY_LATER"),
+        ("PARAM_ILLEGAL", "CORRECT_REQUEST"),
+        ("CURRENCY_NOT_SUPPORT", "CORRECT_REQUEST"),
         ("REFUND_AMOUNT_EXCEED", "CORRECT_REQUEST"),
         ("PARTIAL_REFUND_NOT_SUPPORTED", "CORRECT_REQUEST"),
+        ("ACCESS_DENIED", "FIX_SETUP"),
+        ("KEY_NOT_FOUND", "FIX_SETUP"),
         ("INVALID_MERCHANT_STATUS", "FIX_SETUP"),
+        ("NO_INTERFACE_DEF", "FIX_SETUP"),
+        ("INVALID_API", "FIX_SETUP"),
         ("REFUND_WINDOW_EXCEED", "DO_NOT_RETRY"),
         ("PROCESS_FAIL", "DO_NOT_RETRY"),
         ("A_NEW_CODE", "DO_NOT_RETRY"),
@@ -152,7 +172,14 @@ def test_a_notification_without_what_it_needs_is_malformed(name: str) -> None:
         parse_notification(body(given_back(**{name: 1})))
 
 
+@pytest.mark.parametrize("part", ["currency", "value"])
+def test_a_notified_amount_has_both_its_parts(part: str) -> None:
+    amount = without(given_back()["refundAmount"], part)
+    with pytest.raises(NotificationMalformed, match=f"^refundAmount.{part} is missing or is no string$"):
+        parse_notification(body(given_back(refundAmount=amount)))
+
+
 @pytest.mark.parametrize("notify_type", ["PAYMENT_RESULT", "PAYMENT_PENDING", "refund_result", ""])
 def test_a_notification_of_something_else_is_malformed(notify_type: str) -> None:
-    with pytest.raises(NotificationMalformed):
+    with pytest.raises(NotificationMalformed, match=r"^notifyType is (not one of a refund|missing or is no string)$"):
         parse_notification(body(given_back(notifyType=notify_type)))

@@ -72,3 +72,8 @@ def test_the_ids_of_the_payment_are_not_the_refunds() -> None:
     of_2026 = Seen("X", PAYMENT_ID, AMOUNT).of(order(payment_id=PAYMENT_ID))
     assert (of_2026.refund_id, of_2026.key) == (None, "X")
     assert Seen(ID, PAYMENT_ID, AMOUNT).of(order(payment_id=PAYMENT_ID)).key is None
+
+
+def test_what_else_was_seen_stays() -> None:
+    named = Seen("X", "R", AMOUNT, "2026-11-25T18:00:01+08:00")
+    assert named.of(order(payment_id=PAYMENT_ID)) == named

@@ -16,7 +16,7 @@ _ADVICE: dict[str, tuple[str, ...]] = {
     # Contract, keys or account.
     "FIX_SETUP": ("ACCESS_DENIED", "KEY_NOT_FOUND", "INVALID_MERCHANT_STATUS", "NO_INTERFACE_DEF", "INVALID_API"),
 }
-_BY_CODE = {code: advice for advice, codes in _ADVICE.items() for code in codes}
+_BY_CODE: dict[str | None, str] = {code: advice for advice, codes in _ADVICE.items() for code in codes}
 
 
 RELEASED_ADVICE = "CORRECT_REQUEST"
@@ -25,4 +25,4 @@ RELEASED_ADVICE = "CORRECT_REQUEST"
 
 def refund_advice(result_code: str | None) -> str:
     """RETRY_LATER, CORRECT_REQUEST, FIX_SETUP, or DO_NOT_RETRY for anything else."""
-    return _BY_CODE.get(result_code or "", "DO_NOT_RETRY")
+    return _BY_CODE.get(result_code, "DO_NOT_RETRY")

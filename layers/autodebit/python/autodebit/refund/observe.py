@@ -65,13 +65,14 @@ def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:
             continue
         kind, status = text_at(transaction, "transactionType"), text_at(transaction, "transactionStatus")
         currency = text_at(transaction, "transactionAmount", "currency")
-        value = text_at(transaction, "transactionAmount", "value") or ""
+        value = text_at(transaction, "transactionAmount", "value")
         refund_id = text_at(transaction, "transactionId")
         request_id = text_at(transaction, "transactionRequestId")
         if (
             (kind, status) == ("REFUND", "SUCCESS")
             and (request_id or refund_id)
             and currency
+            and value
             and POSITIVE_VALUE.fullmatch(value)
         ):
             yield Seen(_id(request_id), _id(refund_id), Amount(currency, value))

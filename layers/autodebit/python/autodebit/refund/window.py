@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 WINDOW = timedelta(days=365)
 
-WINDOWS = {"PAYPAY": timedelta(days=90)}
+WINDOWS: dict[str | None, timedelta] = {"PAYPAY": timedelta(days=90)}
 """Wallets that give back for a shorter time."""
 
 
 def window_over(paid_at: datetime, wallet: str | None, now: datetime) -> bool:
     """Whether it is too late to give back what this wallet paid then."""
-    return now > paid_at + WINDOWS.get(wallet or "", WINDOW)
+    return now > paid_at + WINDOWS.get(wallet, WINDOW)
