@@ -57,7 +57,7 @@ def settle[Row: Settleable, Witness: StrEnum](
 
 
 def said_by(witness: StrEnum, final: Final[Any]) -> str:
-    """Who says what, as a row keeps what it does not settle by."""
+    """Who said what, in the words in which a row keeps what does not settle it."""
     return f"{witness} {final.status} {final.transaction_id or ''}".rstrip()
 
 

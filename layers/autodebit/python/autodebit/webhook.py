@@ -40,7 +40,7 @@ def acknowledges(handler: Callable[[Event, Any], None]) -> Callable[[Event, Any]
         except NotificationRejected as error:
             telemetry.refused(type(error).__name__)
             logger.warning("notification refused", resultCode=error.result_code, reason=str(error))
-            # Who cannot sign learns nothing of our keys.
+            # A sender that cannot sign learns nothing about our keys.
             unproved = isinstance(error, SignatureInvalid)
             telemetry.count("NotificationUnproved" if unproved else "NotificationRefused")
             return _result(error.status, error.result_code, "F", "not provably from Alipay" if unproved else str(error))

@@ -17,18 +17,18 @@ def id_of(event: Event) -> str:
 
 
 def found(agreement: Agreement) -> Answer:
-    """200 and the agreement, for who looked it up."""
+    """The answer to a look-up: 200 and the agreement."""
     return answer(200, agreement_document(agreement, datetime.now(UTC)))
 
 
 def taken(agreement: Agreement, url: str, *, new: bool) -> Answer:
-    """For who asked for the link: 201 if this request brought the QR code, else 200."""
+    """The answer to a request for a link: 201 if this request brought the QR code, else 200."""
     document = agreement_document(agreement, datetime.now(UTC))
     return answer(201, document, {"Location": url}) if new else answer(200, document)
 
 
 def revoked(agreement: Agreement, url: str) -> Answer:
-    """For who revoked it: 202 and where to look while Alipay has not answered, 200 once it is over."""
+    """The answer to a revocation: 202 and where to look while Alipay has not answered, 200 once it is over."""
     if agreement.status is not Status.UNLINKING:
         return found(agreement)
     document = agreement_document(agreement, datetime.now(UTC))

@@ -17,10 +17,10 @@ from autodebit import aws
 from autodebit.errors import VaultUnavailable
 
 KEY_MAX_AGE_S = 300
-"""A data key is used for so long before KMS is asked again: who may no longer decrypt finds out within this time."""
+"""A data key is used for so long before KMS is asked again: a withdrawn right to decrypt ends within this time."""
 
 KEY_GRACE_S = 600
-"""While KMS does not answer, a data key that was had before serves for so long more."""
+"""While KMS does not answer, a data key that it gave before is used for so much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Kms:
 class OwnKey:
     """A data key of this process, made when it is first needed and used for KEY_MAX_AGE_S.
 
-    For who seals and must not open: making one needs no right to decrypt.
+    For a function that seals and must not open: making one needs no right to decrypt.
     """
 
     def __init__(self, kms: Kms, clock: Callable[[], float] = time.time) -> None:

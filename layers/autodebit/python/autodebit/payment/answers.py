@@ -25,7 +25,7 @@ def named_reference(event: Event) -> str:
 
 
 def found(order: Order) -> Answer:
-    """200 and the order, for who looked it up; with when to look again, while it is INIT."""
+    """The answer to a look-up: 200 and the order; while it is INIT also when to look again."""
     return answer(200, order_document(order), {"Retry-After": str(RETRY_AFTER_S)} if order.is_init else {})
 
 
@@ -35,7 +35,7 @@ def listed(orders: list[Order]) -> Answer:
 
 
 def taken(order: Order, url: str) -> Answer:
-    """For who asked for the payment or its cancel: 200 and the order once it is final; 202 and where to look before."""
+    """The answer to a payment or its cancel: 200 and the order once it is final; 202 and where to look before that."""
     if not order.is_init:
         return found(order)
     return answer(202, order_document(order), {"Location": url, "Retry-After": str(RETRY_AFTER_S)})

@@ -52,7 +52,7 @@ def differing(stored: str, fields: dict[str, Any]) -> list[str]:
 
 
 def digest(payment_request_id: str, value: str) -> str:
-    """96 bits of a value that depend on the payment too: an access token cannot be had out of it, nor be compared
+    """96 bits of a value that depend on the payment too: an access token cannot be read from them, nor be compared
     between rows.
     """
     mac = hmac.digest(payment_request_id.encode(), value.encode(), hashlib.sha256)

@@ -27,7 +27,7 @@ CROSSED_BY_CANCEL = frozenset({Status.SUCCESS})
 
 
 ASKED_AFRESH = frozenset({Witness.INQUIRY})
-"""Who says how the payment is now. What the others report may have been sent before a cancel, and be late."""
+"""Witnesses that say how the payment is now. What the others say may have been sent before a cancel, and be late."""
 
 
 def awaits_a_person(order: Order) -> bool:

@@ -5,7 +5,7 @@ from autodebit.refund.refund import Refund, refund_document
 
 
 def found(refund: Refund) -> Answer:
-    """200 and the refund, for who looked it up; with when to look again, while it is INIT."""
+    """The answer to a look-up: 200 and the refund; while it is INIT also when to look again."""
     return answer(200, refund_document(refund), {"Retry-After": str(RETRY_AFTER_S)} if refund.is_init else {})
 
 
@@ -15,7 +15,7 @@ def listed(refunds: list[Refund]) -> Answer:
 
 
 def taken(refund: Refund, url: str) -> Answer:
-    """For who asked for it: 200 and the refund once it is final; 202 and where to look, while it is INIT."""
+    """The answer to a request: 200 and the refund once it is final; 202 and where to look, while it is INIT."""
     if not refund.is_init:
         return found(refund)
     return answer(202, refund_document(refund), {"Location": url, "Retry-After": str(RETRY_AFTER_S)})
