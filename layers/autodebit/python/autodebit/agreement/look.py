@@ -62,7 +62,7 @@ class Looker:
     def look(self, agreement_id: str, looks_made: int) -> tuple[Agreement, int | None]:
         """The agreement after this look, and the seconds to wait until the next; None if there is none.
 
-        Raises AgreementNotFound and TableFault; the state machine tries again.
+        Raises AgreementNotFound, TableFault and VaultUnavailable; the state machine tries again.
         """
         agreement = self._table.get(agreement_id)
         if agreement.is_exchanging:
