@@ -1,8 +1,9 @@
 """Mutation testing of the modules that decide about money: does a test of the rules or the edges notice every change?
 
-    .local/venvs/dev/bin/python -m tests.proof.mutation [--sample SHARE [--seed N]] [MODULE ...]
+    .local/venvs/dev/bin/python -m tests.proof.mutation [--sample SHARE [--seed N]] [--tests PATH] [MODULE ...]
 
-With a sample, that share of each group's mutants, drawn by chance: minutes instead of hours.
+With a sample, that share of each group's mutants, drawn by chance: minutes instead of hours. With tests, only these
+look: what they notice is noticed by all.
 
 At least 95 of 100 mutants must be noticed. survivors.toml holds each of the others with the reason why it changes
 nothing that can be observed; they count against the figure all the same. A survivor that is not in the file fails the
@@ -25,7 +26,7 @@ from tests.kit import store
 from tests.proof.claims import Claim, a_seed, none, report
 
 from .mutants import Mutant, mutants
-from .trial import Trials, reach, source_of
+from .trial import TESTS, Trials, reach, source_of
 
 GROUPS = {
     "signature": ("alipay.signature", "alipay.credentials"),
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE")
     parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE")
     parser.add_argument("--seed", type=int, default=a_seed())
+    parser.add_argument("--tests", action="append", metavar="PATH")
     options = parser.parse_args()
     modules, begun = options.modules, time.monotonic()
     groups = {
@@ -98,7 +100,8 @@ def main() -> int:
     everything = [mutant for tried in groups.values() for mutant in tried]
     with store.emulator() as os.environ[store.ENDPOINT]:
         print(f"{len(everything)} mutants", flush=True)
-        trials = Trials(everything, reach(), lambda *figures: _tell(begun, *figures))
+        paths = options.tests or TESTS
+        trials = Trials(everything, paths, reach(paths), lambda *figures: _tell(begun, *figures))
         trials.run()
     survived = trials.survived
     names, reasons = {mutant.name for mutant in survived}, _reasons({mutant.module for mutant in everything})
@@ -112,7 +115,9 @@ def main() -> int:
         none("survivors without a reason", len(names - reasons.keys())),
         none("listed survivors that are gone from the code", len(gone)),
     ]
-    return report("mutation", claims, time.monotonic() - begun, whole=not modules and options.sample == 1)
+    return report(
+        "mutation", claims, time.monotonic() - begun, whole=not (modules or options.tests) and options.sample == 1
+    )
 
 
 def of(module: str) -> list[Mutant]:

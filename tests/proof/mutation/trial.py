@@ -1,19 +1,23 @@
 """Which tests touch which line, and whether they notice a mutant.
 
-Every mutant is tried in a fork, so that it costs what its tests cost. One inside of a function is put into a session
-that has collected the tests already; one of what happens at import needs a process in which nothing is imported yet
-but what the package stands on. Hypothesis draws the same examples every time, and does not look for simpler ones.
+Every mutant is tried in a fork of one session of pytest, so that it costs what its tests cost. One inside of a function
+is put into a session that has collected the tests already; one of what happens at import into a session that has
+imported what the package and its tests stand on, and nothing of theirs: its fork collects one file after the other.
+Hypothesis draws the same examples every time, and does not look for simpler ones.
 """
 
+import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import traceback
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -22,13 +26,9 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-import boto3  # noqa: F401 (imported for the forks, like the next four)
-import cryptography.x509  # noqa: F401
+import boto3
 import hypothesis.strategies
-import pynamodb.models  # noqa: F401
 import pytest
-import requests  # noqa: F401
-from aws_lambda_powertools import Logger, Metrics  # noqa: F401
 from coverage import Coverage
 
 from tests.proof import ROOT
@@ -41,20 +41,24 @@ UNCONCERNED = ("tests/edges/test_transport.py", "tests/edges/agreement", "tests/
 """Tests of what is not mutated, and slow ones: they wait for timeouts, or start an emulator of their own."""
 
 WORKERS = 2
-CONTROL_TIMEOUT_S = 600
-LEAST_TIMEOUT_S = 30
-"""A mutant under which the tests take this time, and five times as long as without it, is noticed."""
+REACH_TIMEOUT_S = 1200
+LEAST_CPU_S = 10
+"""A mutant under which a test computes for so long, and five times as long as it takes without it, is noticed."""
+
+LEAST_TIMEOUT_S = 60
+"""The same of the time by the clock, for a test that waits."""
 
 
 @dataclass(frozen=True)
 class Reach:
     """How long tests take, and which of them touch a line: module, line number as text, tests.
 
-    Before the first test it is the empty one that touches.
+    Before the first test it is the empty one that touches. `installed` are the modules of others that get imported.
     """
 
     seconds: dict[str, float]
     touching: dict[str, dict[str, list[str]]]
+    installed: list[str]
 
     def at_import(self, mutant: Mutant) -> bool:
         """Whether it is over before the first test: outside of functions, or in one that only builds what is there."""
@@ -85,71 +89,99 @@ def _is_own(mutant: Mutant, test: str) -> bool:
     return f"/test_{mutant.module.rpartition('.')[2]}.py" in test
 
 
-def reach() -> Reach:
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def reach(paths: list[str]) -> Reach:
     """Run the tests as they are, and see what they touch. Raises RuntimeError if one fails."""
     with tempfile.NamedTemporaryFile() as found:
 
         def child() -> str | None:
+            signal.alarm(REACH_TIMEOUT_S)
             coverage = Coverage(data_file=None, include=[f"{PACKAGE}/*"])
             recorder = _Recorder(coverage)
             coverage.start()
-            if _pytest(TESTS, recorder):
+            if _pytest(paths, recorder):
                 return "a test"
             coverage.stop()
             data = coverage.get_data()
             touching = {_module_in(file): data.contexts_by_lineno(file) for file in data.measured_files()}
-            Path(found.name).write_text(json.dumps([recorder.seconds, touching]))
+            installed = [name for name, each in sys.modules.items() if "site-packages" in str(each)]
+            Path(found.name).write_text(json.dumps([recorder.seconds, touching, installed]))
             return None
 
-        process = _Fork(child, CONTROL_TIMEOUT_S)
+        process = _Fork(child)
         if process.end(os.waitpid(process.pid, 0)[1]) is not None:
-            raise RuntimeError("the tests fail as they are: .local/venvs/dev/bin/pytest tests/rules tests/edges")
+            raise RuntimeError(f"the tests fail as they are: .local/venvs/dev/bin/pytest {' '.join(paths)}")
         return Reach(*json.load(found))
 
 
 class Trials:
-    """Tries mutants; `survived` are those that no test noticed."""
+    """Tries mutants by the tests in `paths`; `survived` are those that no test noticed."""
 
-    def __init__(self, mutants: list[Mutant], reach: Reach, progress: Callable[[int, int], None]) -> None:
-        self._mutants, self._reach, self._progress = mutants, reach, progress
-        self._noticed_by: dict[str, list[str]] = defaultdict(list)
+    def __init__(
+        self, mutants: list[Mutant], paths: list[str], reach: Reach, progress: Callable[[int, int], None]
+    ) -> None:
+        self._mutants, self._paths, self._reach, self._progress = mutants, paths, reach, progress
+        self._last_noticed_by: dict[tuple[str, str], str] = {}
+        self._noticed_by: Counter[str] = Counter()
         self._decided = 0
         self.survived: list[Mutant] = []
 
     def run(self) -> None:
         """Try them all. Raises RuntimeError if some were not tried: what is not tried is not noticed."""
-        self._try([mutant for mutant in self._mutants if self._reach.at_import(mutant)], self._at_import)
-        _pytest(TESTS, self)
+        for name in self._reach.installed:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        _pytest([str(ROOT / "tests")], self)
         if self._decided != len(self._mutants):
             raise RuntimeError(f"{len(self._mutants) - self._decided} mutants were not tried")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Before the tests are collected, try the mutants of what happens at import."""
+        session.config.pluginmanager.unregister(name="terminalreporter")
+        if early := sorted(name for name in sys.modules if name.startswith("autodebit")):
+            raise RuntimeError(f"imported before a mutant can take its place: {early}")
+        self._session = session
+        _describe_dynamodb(boto3.client)
+        self._try([mutant for mutant in self._mutants if self._reach.at_import(mutant)], self._at_import)
+        session.config.args = self._paths
+        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of running the tests, try the mutants inside of functions."""
-        session.config.pluginmanager.unregister(name="terminalreporter")
-        self._items = {item.nodeid: item for item in session.items}
+        from autodebit import aws
+
+        _describe_dynamodb(aws.session().create_client)
         self._functions = {
             (each.__code__.co_filename, each.__qualname__): each
             for each in gc.get_objects()
             if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(str(PACKAGE))
         }
-        gc.freeze()
-        # As many at once as later: mutants that get in each other's way would all seem to be noticed.
-        controls = [_Fork(lambda: self._first_failure([*self._items]), CONTROL_TIMEOUT_S) for _ in range(WORKERS)]
-        for control in controls:
-            if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
-                raise RuntimeError(f"fails in a fork without a mutant: {failed}")
         self._try([mutant for mutant in self._mutants if not self._reach.at_import(mutant)], self._in_session)
         return True
 
-    def _try(self, mutants: list[Mutant], way: Callable[[Mutant, list[str]], str | None]) -> None:
+    def _try(self, mutants: list[Mutant], way: Callable[[Mutant | None, list[str]], str | None]) -> None:
+        if not mutants:
+            return
+        gc.freeze()
+        tests = {test for mutant in mutants for test in self._reach.tests(mutant)}
+        in_order = [test for test in self._reach.seconds if test in tests]
+        # As many at once as later: mutants that get in each other's way would all seem to be noticed. And so would all
+        # if a test failed after another.
+        orders = [in_order, in_order[::-1]]
+        controls = [_Fork(partial(way, None, orders[number % 2])) for number in range(WORKERS)]
+        for control in controls:
+            if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
+                raise RuntimeError(f"fails in a fork without a mutant: {failed}")
         running: dict[int, tuple[Mutant, _Fork]] = {}
         waiting = iter(mutants)
         while True:
             while len(running) < WORKERS and (mutant := next(waiting, None)):
-                tests = self._tests(mutant)
-                timeout_s = LEAST_TIMEOUT_S + 5 * sum(self._reach.seconds[test] for test in tests)
-                process = _Fork(partial(way, mutant, tests), timeout_s)
+                process = _Fork(partial(way, mutant, self._tests(mutant)))
                 running[process.pid] = mutant, process
             if not running:
                 return
@@ -162,45 +194,70 @@ class Trials:
         if noticed_by is None:
             self.survived.append(mutant)
         else:
-            self._noticed_by[mutant.module].append(noticed_by)
+            self._last_noticed_by[mutant.module, mutant.function] = noticed_by
+            self._noticed_by[noticed_by] += 1
         self._decided += 1
         self._progress(self._decided, len(self.survived))
 
     def _tests(self, mutant: Mutant) -> list[str]:
-        """First those that noticed a neighbour, the last first; then the module's own; then the fastest."""
-        last = {test: place for place, test in enumerate(self._noticed_by[mutant.module], 1)}
-        return sorted(
-            self._reach.tests(mutant),
-            key=lambda test: (-last.get(test, 0), not _is_own(mutant, test), self._reach.seconds[test]),
-        )
+        """First the one that noticed a neighbour last; then those that cost the least for what they have noticed."""
 
-    def _at_import(self, mutant: Mutant, tests: list[str]) -> str | None:
-        sys.meta_path.insert(0, _Mutated(mutant))
-        own = [test for test in tests if _is_own(mutant, test)]
-        for chosen in (_Chosen(own), _Chosen([test for test in tests if test not in own])):
-            if _pytest(chosen.files(), chosen, "-x"):
-                return chosen.failed
+        def cost(test: str) -> float:
+            seconds = 0.01 + self._reach.seconds[test]
+            return seconds / (1 + self._noticed_by[test]) / (10 if _is_own(mutant, test) else 1)
+
+        last = self._last_noticed_by.get((mutant.module, mutant.function))
+        return sorted(self._reach.tests(mutant), key=lambda test: (test != last, cost(test)))
+
+    def _at_import(self, mutant: Mutant | None, tests: list[str]) -> str | None:
+        if mutant:
+            sys.meta_path.insert(0, _Mutated(mutant))
+        for file in dict.fromkeys(map(_file_of, tests)):
+            _end_after(0)
+            items = {item.nodeid: item for item in self._session.perform_collect([str(ROOT / file)])}
+            if self._session.testsfailed:
+                return file
+            if failed := self._first_failure(items[test] for test in tests if test in items):
+                return failed
         return None
 
-    def _in_session(self, mutant: Mutant, tests: list[str]) -> str | None:
-        file = str(source_of(mutant.module))
-        code = _code_of(mutant.code(file), mutant.function)
-        self._functions[file, mutant.function].__code__ = code
-        return self._first_failure(tests)
-
-    def _first_failure(self, tests: list[str]) -> str | None:
+    def _in_session(self, mutant: Mutant | None, tests: list[str]) -> str | None:
+        if mutant:
+            file = str(source_of(mutant.module))
+            code = _code_of(mutant.code(file), mutant.function)
+            self._functions[file, mutant.function].__code__ = code
         # By now the tests have imported these, with their parent's tables.
         from autodebit.payment.order_table import OrderItem
         from autodebit.refund.refund_table import RefundItem
 
         OrderItem.Meta.table_name = os.environ["ORDERS_TABLE"]
         RefundItem.Meta.table_name = os.environ["REFUNDS_TABLE"]
-        for test in tests:
-            item = self._items[test]
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            if item.session.testsfailed:
-                return test
+        items = {item.nodeid: item for item in self._session.items}
+        return self._first_failure(items[test] for test in tests)
+
+    def _first_failure(self, chosen: Iterable[pytest.Item]) -> str | None:
+        items = list(chosen)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            _end_after(self._reach.seconds[item.nodeid])
+            # What a file or the session has set up stays for the next test.
+            try:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            except KeyboardInterrupt:
+                return item.nodeid  # raised by the test; pytest lets it pass
+            if self._session.testsfailed:
+                return item.nodeid
         return None
+
+
+def _describe_dynamodb(create_client: Callable[..., object]) -> None:
+    """Let botocore read for the forks what it knows of DynamoDB, which takes longer than most tests."""
+    create_client("dynamodb", aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def _end_after(seconds: float) -> None:
+    """End this process if what comes takes much more than it should."""
+    signal.setitimer(signal.ITIMER_PROF, LEAST_CPU_S + 5 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, LEAST_TIMEOUT_S + 5 * seconds)
 
 
 def _code_of(code: CodeType, qualified_name: str) -> CodeType:
@@ -216,14 +273,13 @@ def _code_of(code: CodeType, qualified_name: str) -> CodeType:
 class _Fork:
     """A process that finds out which test notices a mutant."""
 
-    def __init__(self, child: Callable[[], str | None], timeout_s: float) -> None:
+    def __init__(self, child: Callable[[], str | None]) -> None:
         self._said, say = os.pipe()
         self.pid = os.fork()
         if self.pid:
             os.close(say)
             return
         try:
-            signal.alarm(int(timeout_s))
             os.setsid()
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
@@ -232,13 +288,17 @@ class _Fork:
             os.environ["REFUNDS_TABLE"] = f"refunds-{os.getpid()}"
             noticed_by = child()
             os.write(say, b"-" if noticed_by is None else f"+{noticed_by}".encode())
+        except BaseException:
+            os.write(say, f"!{traceback.format_exc()}".encode())
         finally:
             os._exit(0)
 
     def end(self, status: int) -> str | None:
-        """The test that noticed it, empty if it never came to a test; None if none did."""
+        """The test that noticed it, empty if the process came to another end; None if none did."""
         with os.fdopen(self._said) as said:
             text = said.read()
+        if text.startswith("!"):
+            raise RuntimeError(text)  # an error of this program must not look like a mutant that is noticed
         return None if status == 0 and text == "-" else text[1:]
 
 
@@ -276,25 +336,6 @@ class _Recorder:
         self._coverage.switch_context("")
         self.seconds[item.nodeid] = time.monotonic() - begun
         return result
-
-
-class _Chosen:
-    """Runs these tests in this order, and keeps which one failed."""
-
-    def __init__(self, tests: list[str]) -> None:
-        self._places = {test: place for place, test in enumerate(tests)}
-        self.failed = ""
-
-    def files(self) -> list[str]:
-        return sorted({str(ROOT / test.partition("::")[0]) for test in self._places})
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted((i for i in items if i.nodeid in self._places), key=lambda item: self._places[item.nodeid])
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed = self.failed or report.nodeid
 
 
 class _Mutated:
