@@ -4,8 +4,8 @@ One call at a time: an attempt first puts its own token into the row, and a dead
 process may die while it exchanges:
 
 1. Before the call: the row says that a call may be unaccounted for; the next look makes it again with the same code.
-2. After the answer, before the write: the same. Alipay may answer with the same tokens, with others, or
-   INVALID_AUTHCODE; the last ends as FAILED, perhaps linked at the wallet, and a person is told.
+2. After the answer, before the write, as when KMS fails there: the same. Alipay may answer with the same tokens, with
+   others, or INVALID_AUTHCODE; the last ends as FAILED, perhaps linked at the wallet, and a person is told.
 3. After the write: LINKED.
 """
 

@@ -48,10 +48,16 @@ class Inquirer:
         if refund.is_init:
             logger.info("refund still INIT", inquiry=inquiry, waitSeconds=wait_s)
             if wait_s is None:
-                refund = self._table.note_unresolved(refund, now).row
-                telemetry.count("RefundUnresolved")
-                logger.error("polling schedule spent", lastInquiry=refund.last_inquiry)
+                refund = self._unresolved(refund, now)
         return refund, wait_s
+
+    def _unresolved(self, refund: Refund, now: datetime) -> Refund:
+        """Call a person, once."""
+        noted = self._table.note_unresolved(refund, now)
+        if noted.won:
+            telemetry.count("RefundUnresolved")
+            logger.error("polling schedule spent", lastInquiry=refund.last_inquiry)
+        return noted.row
 
     def _inquire(self, refund: Refund) -> Reading[Status]:
         """What inquiryRefund says; a call that fails says nothing about the refund."""
