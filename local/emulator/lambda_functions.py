@@ -20,7 +20,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,23 +94,35 @@ class Package(bytes):
 
     def unpack(self, settings: Settings) -> Path:
         """The directory with `bootstrap`, `task` (/var/task) and `opt` (/opt: the layers, later over earlier)."""
-        digests = [hashlib.sha256(archive).digest() for archive in (self, *self.layers)]
-        directory = settings.functions_dir / hashlib.sha256(b"".join(digests)).hexdigest()[:24]
         with _unpacking:
-            if not directory.exists():
-                partial = directory.with_suffix(".partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                _extract(self, partial / "task")
-                for layer in self.layers:
-                    _extract(layer, partial / "opt")
-                bootstrap = partial / "bootstrap"
-                bootstrap.write_text(
-                    "#!/bin/sh\n"
-                    f'cd "$LAMBDA_TASK_ROOT" && exec "{settings.lambda_python}" -m awslambdaric "$_HANDLER"\n'
-                )
-                bootstrap.chmod(0o755)
-                partial.rename(directory)
-        return directory
+            return _laid_out(settings.functions_dir, [self, *self.layers], self._lay_out, settings)
+
+    def _lay_out(self, directory: Path, settings: Settings) -> None:
+        _extract(self, directory / "task")
+        (directory / "opt").symlink_to(_laid_out(settings.functions_dir, self.layers, _lay_out_layers, self.layers))
+        bootstrap = directory / "bootstrap"
+        bootstrap.write_text(
+            f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec "{settings.lambda_python}" -m awslambdaric "$_HANDLER"\n'
+        )
+        bootstrap.chmod(0o755)
+
+
+def _lay_out_layers(directory: Path, layers: Sequence[bytes]) -> None:
+    directory.mkdir(parents=True)
+    for layer in layers:
+        _extract(layer, directory)
+
+
+def _laid_out[T](within: Path, archives: Sequence[bytes], lay_out: Callable[[Path, T], None], by: T) -> Path:
+    """The directory of these archives; what lays it out does so once, for functions that share layers share `opt`."""
+    digests = b"".join(hashlib.sha256(archive).digest() for archive in archives)
+    directory = within / hashlib.sha256(digests).hexdigest()[:24]
+    if not directory.exists():
+        partial = directory.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        lay_out(partial, by)
+        partial.rename(directory)
+    return directory
 
 
 class RuntimeClientWorker(runtime.ProvidedWorker):
