@@ -23,7 +23,7 @@ quick: setup
 	@$(DEV)/pytest --quiet --numprocesses 2 tests/rules tests/template
 
 test: setup check
-	$(DEV)/pytest --numprocesses 3 --no-loadscope-reorder
+	$(DEV)/pytest --numprocesses 4 --no-loadscope-reorder
 
 prove: setup
 	@$(DEV)/python -m tests.proof.prove

@@ -28,30 +28,37 @@ settings.register_profile("rules", deadline=None, max_examples=100, suppress_hea
 settings.load_profile("rules")
 
 
-PAYING, BOOKS, SPARE = "paying", "books", "spare"
+PAYING, CLOSING, BOOKS, SPARE = "paying", "closing", "books", "spare"
 """The stacks of `tests/deployed`; with several workers, one has all tests that share one."""
+
+JUDGED = PAYING, CLOSING, BOOKS
+"""Those whose tests leave behind what `tests/deployed/afterwards` looks at."""
 
 FOLDERS = {
     "tests/deployed/spare/": SPARE,
+    "tests/deployed/load/": BOOKS,
     "tests/deployed/refund/": BOOKS,
     "tests/deployed/reconciliation/": BOOKS,
-    "tests/deployed/events/": BOOKS,
+    "tests/deployed/closing/": CLOSING,
+    "tests/deployed/events/": CLOSING,
+    "tests/deployed/linking/": CLOSING,
     "tests/deployed/": PAYING,
 }
 
 
 def share(nodeid: str) -> str:
-    """What a worker takes on as a whole: what shares stacks, or a file. Of what looks at both stacks, its half."""
+    """What a worker takes on as a whole: what shares stacks, or a file. Of what looks at every stack, its part."""
     path, _, name = nodeid.partition("::")
-    if path.startswith("tests/deployed/afterwards/") and name.endswith(f"[{BOOKS}]"):
-        return BOOKS
+    part = name.rpartition("[")[2].rstrip("]")
+    if path.startswith("tests/deployed/afterwards/") and part in JUDGED:
+        return part
     return next((stacks for folder, stacks in FOLDERS.items() if path.startswith(folder)), path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of several workers' tests, those that take longest begin first."""
     if hasattr(config, "workerinput"):
-        rank = {stacks: number for number, stacks in enumerate((PAYING, BOOKS, SPARE))}
+        rank = {stacks: number for number, stacks in enumerate((*JUDGED, SPARE))}
         items.sort(key=lambda item: rank.get(share(item.nodeid), len(rank)))
 
 

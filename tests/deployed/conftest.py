@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import BOOKS, PAYING, share
+from tests.conftest import JUDGED, PAYING, share
 from tests.kit import ROOT, books
 from tests.kit.real_time import RealTime
 from tests.kit.stacks import Deployment, deployed
@@ -24,7 +24,7 @@ ORDER = ("real_time", "everything")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What looks at everything does so in each worker that has stacks."""
     if "everything" in metafunc.fixturenames:
-        metafunc.parametrize("half", [PAYING, BOOKS] if hasattr(metafunc.config, "workerinput") else [None])
+        metafunc.parametrize("part", JUDGED if hasattr(metafunc.config, "workerinput") else [None])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -103,9 +103,9 @@ def spare() -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def everything(request: pytest.FixtureRequest, half: str | None, fast: Deployment) -> list[Deployment]:
-    """This worker's stacks, when all other tests are done. `half` is which tests had them, None for all tests."""
-    if half == BOOKS:
+def everything(request: pytest.FixtureRequest, part: str | None, fast: Deployment) -> list[Deployment]:
+    """This worker's stacks, when all other tests are done. `part` is which tests had them, None for all tests."""
+    if part not in (None, PAYING):
         return [fast]
     real_time: RealTime = request.getfixturevalue("real_time")
     for future in (real_time.broken, real_time.minute, real_time.crashes, real_time.slow):

@@ -11,7 +11,7 @@ from tests.proof.soak.refund_comparison import compare_refunds
 from tests.proof.soak.report_files import report_differences
 from tests.proof.soak.soak import Soak
 
-PAYMENTS, SEED, PROBABILITY = 120, 20261123, 0.3
+PAYMENTS, SEED, PROBABILITY = 80, 20261123, 0.3
 
 
 def test_payments_and_refunds_whose_every_call_may_fail_all_end_as_alipays_ledger_and_files_say(

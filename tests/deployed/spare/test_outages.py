@@ -25,7 +25,7 @@ SCHEDULE = ",".join(["300", *["600"] * 60])
 """Without the first minute's short waits: the orders are open long enough to be many, however slowly they come."""
 SCALE = 1 / 30
 
-PAYMENTS = 300
+PAYMENTS = 150
 KINDS: dict[str, Json] = {
     "killed-paid": {},
     "killed-inquired": {"pay": ["U"], "result": {"status": "SUCCESS", "after": 0.2}, "notify": "lost"},
