@@ -693,6 +693,15 @@ def test_counting_stops_as_soon_as_there_are_enough_and_looks_at_the_latest_firs
     assert {each["ScanIndexForward"] for each in asked} == {False}
 
 
+def test_an_acknowledgement_whose_answer_was_lost_knows_its_own_write(
+    rows: Any, between: Callable[[Script], Peer]
+) -> None:
+    seen = TABLE.note_contradiction(opened(), "a", NOW).row
+    between(loses_answers(1))
+    assert TABLE.acknowledge(seen, "ada", "refunded", LATER).won
+    assert len(TABLE.get(ID).acknowledged) == 1
+
+
 # --- The days ----------------------------------------------------------------------------------------------------
 
 

@@ -6,21 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from autodebit.agreement.agreement_table import AgreementItem, DueAgreements, WatchedAgreements
-from autodebit.payment.order_table import (
-    OrderItem,
-    OrdersByReference,
-    OrdersForAPerson,
-    SettledOrders,
-    WatchedOrders,
-)
 from autodebit.polling import parse_schedule
-from autodebit.refund.refund_table import (
-    RefundItem,
-    RefundsForAPerson,
-    SettledRefunds,
-    WatchedRefunds,
-)
 
 from tests.kit import ROOT
 from tests.kit.template import (
@@ -297,50 +283,6 @@ def test_what_cannot_be_had_again_outlives_the_stack(name: str) -> None:
     assert properties["SSESpecification"]["SSEEnabled"] is True
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert "TimeToLiveSpecification" not in properties
-
-
-WATCHED, DUE = ["watchShard", "overdueAt"], ["dueShard", "dueAt"]
-
-
-@pytest.mark.parametrize(
-    ("table", "item", "used"),
-    [
-        (
-            "OrderTable",
-            OrderItem,
-            [
-                (WatchedOrders, WATCHED),
-                (SettledOrders, ["settledDay", "settledAt"]),
-                (OrdersForAPerson, ["attentionShard", "attentionSince"]),
-                (OrdersByReference, ["referenceOrderId", "createdAt"]),
-            ],
-        ),
-        (
-            "RefundTable",
-            RefundItem,
-            [
-                (WatchedRefunds, WATCHED),
-                (SettledRefunds, ["settledDay", "settledAt"]),
-                (RefundsForAPerson, ["attentionShard", "attentionSince"]),
-            ],
-        ),
-        ("AgreementTable", AgreementItem, [(WatchedAgreements, WATCHED), (DueAgreements, DUE)]),
-    ],
-)
-def test_a_table_has_the_key_and_the_indexes_that_the_code_uses(table: str, item: Any, used: list[Any]) -> None:
-    properties = RESOURCES[table]["Properties"]
-    key = item._hash_keyname
-    assert properties["KeySchema"] == [{"AttributeName": key, "KeyType": "HASH"}]
-    declared = {index["IndexName"]: index for index in properties["GlobalSecondaryIndexes"]}
-    assert set(declared) == {index.Meta.index_name for index, _ in used}
-    for index, keys in used:
-        meta = index.Meta
-        one = declared[meta.index_name]
-        assert [name["AttributeName"] for name in one["KeySchema"]] == keys
-        assert one["Projection"]["ProjectionType"] == meta.projection.projection_type
-        assert set(one["Projection"].get("NonKeyAttributes", [])) == set(meta.projection.non_key_attributes or [])
-    defined = {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]}
-    assert defined == {key, *(name for _, keys in used for name in keys)}
 
 
 def test_who_looks_for_rows_looks_into_an_index() -> None:

@@ -3,27 +3,32 @@
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import RefundNotFound, TableFault
+from autodebit.events import Acknowledgement
 from autodebit.payment.order import Order
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order_table import OrderItem
 from autodebit.polling import NEVER
-from autodebit.refund.refund import Refund, Status, Witness, refund_document
-from autodebit.refund.refund_table import RefundItem
+from autodebit.refund.refund import Refund, SettledRefund, Status, Witness, refund_document
+from autodebit.refund.refund_table import RefundItem, refund_in
 from autodebit.rows import transaction
 from autodebit.rows.guard import Written
+from pynamodb.exceptions import PynamoDBException
+from pynamodb.transactions import TransactWrite
 
-from tests.edges.test_order_table import error, loses_answers
+from tests.edges.test_order_table import dynamodb_json, error, loses_answers
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, REFUND_TIME
 from tests.kit.samples import ID, NOW, order
@@ -301,6 +306,21 @@ def test_the_end_of_the_schedule_is_told_once_with_what_get_showed(world: World)
     assert list(world.refunds.waiting_for_a_person()) == [REFUND_REQUEST_ID]
 
 
+def test_a_refund_that_nobody_waits_for_has_no_next_round(world: World) -> None:
+    world.paid()
+    unsent = world.refunds.note_never_sent(created(world)).row
+    with pytest.raises(ValueError, match="nobody waits"):
+        world.refunds.start_next_round(unsent, LATER)
+
+
+def test_a_refund_that_waited_for_a_person_says_who_looked_and_why(world: World) -> None:
+    world.paid()
+    noted = world.refunds.note_unresolved(created(world), NOW).row
+    taken = world.refunds.acknowledge(noted, "ada", "asked Alipay", LATER)
+    assert (taken.won, taken.row.acknowledged) == (True, (Acknowledgement(1, "ada", LATER, "asked Alipay"),))
+    assert list(world.refunds.waiting_for_a_person()) == []
+
+
 def test_a_contradiction_is_kept_told_and_waits_for_a_person_whatever_the_status(world: World) -> None:
     world.paid()
     failed = world.refunds.settle(created(world), FAILED, Witness.REFUND, LATER).row
@@ -411,6 +431,29 @@ def test_the_refunds_of_a_payment_are_listed_oldest_first_as_they_are_stored_now
     assert [each.key for each in world.refunds.of_order(stored)] == ids
 
 
+def test_a_refund_with_a_result_is_found_by_its_day_with_what_reconciliation_needs(world: World) -> None:
+    world.paid()
+    world.refunds.settle(created(world), GIVEN_BACK, Witness.NOTIFY, LATER)
+    world.refunds.settle(created(world, "1", refund_request_id="another"), FAILED, Witness.NOTIFY, LATER)
+    assert list(world.refunds.settled_on("2026-11-25")) == [
+        SettledRefund(
+            refund_request_id=REFUND_REQUEST_ID,
+            payment_request_id=ID,
+            refund_id=REFUND_ID,
+            status=Status.SUCCESS,
+            amount=Amount("HKD", "990"),
+        )
+    ]
+    [failed] = world.refunds.settled_on("2026-11-22")
+    assert (failed.refund_request_id, failed.refund_id, failed.status) == ("another", None, Status.FAIL)
+
+
+def test_the_image_in_the_stream_is_the_refund(world: World) -> None:
+    world.paid()
+    world.refunds.settle(created(world), GIVEN_BACK, Witness.NOTIFY, LATER)
+    assert refund_in(dynamodb_json(world.row())) == world.refunds.get(REFUND_REQUEST_ID)
+
+
 def test_every_attribute_comes_back(world: World) -> None:
     world.paid()
     created(world, merchant_account_id="shop-7")
@@ -488,6 +531,7 @@ def first_ones(script: Script, number: int) -> Script:
         ("TransactionConflict", "ConditionalCheckFailed"),
         ("ConditionalCheckFailed", "TransactionConflict"),
         ("ThrottlingError", "None"),
+        ("None", "ProvisionedThroughputExceeded"),
     ],
 )
 def test_a_transaction_that_meets_another_is_tried_again_and_concludes_nothing(
@@ -506,13 +550,26 @@ def test_a_transaction_that_meets_another_is_tried_again_and_concludes_nothing(
 def test_one_that_meets_others_for_too_long_is_a_fault(
     world: World, between: Callable[[Script], Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction, "CONFLICT_PAUSE_S", 0.0)
+    """Ten tries within 2 s or little more; each pause is half as long again or half as long, so that they part."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(random, "random", lambda: 0.25)
     world.paid()
     peer = between(first_ones(cancelled("None", "TransactionConflict"), 99))
     with pytest.raises(TableFault, match="TransactionCanceledException"):
         created(world)
-    assert len(peer.calls) == transaction.CONFLICT_TRIES
+    assert len(peer.calls) == 10
+    assert pauses == pytest.approx([0.05 * 0.75 * tried for tried in range(1, 10)])
     assert world.left() == (1990, None)
+
+
+def test_a_transaction_that_does_not_come_to_the_table_is_a_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.paid()
+    monkeypatch.setattr(TransactWrite, "_commit", Mock(side_effect=PynamoDBException("no table")))
+    with pytest.raises(TableFault):
+        created(world)
 
 
 @pytest.mark.parametrize(

@@ -217,8 +217,7 @@ class RefundTable(SettlingRows[Refund]):
 
     def of_order(self, order: Order) -> list[Refund]:
         """The refunds of a payment as they are stored now, oldest first: all that the order knew when it was read."""
-        found = self.get_many(sorted(order.refunds)) if order.refunds else ()
-        return sorted(found, key=lambda refund: (refund.created_at, refund.key))
+        return sorted(self.get_many(order.refunds), key=lambda refund: (refund.created_at, refund.key))
 
     def settled_on(self, day: str) -> Iterator[SettledRefund]:
         """The refunds whose result is of this day (`2026-11-22`, UTC+8), as the index has them: eventually."""

@@ -5,7 +5,7 @@ of a contradiction or of an acknowledgement.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
@@ -204,7 +204,7 @@ class SettlingRows[Row: SettlingRow]:
         """Rows whose `overdueAt` has passed, shard by shard, the longest overdue first."""
         return watch.overdue(self._model.watched, self._key, now, shards)
 
-    def init_since(self, before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)) -> int:
+    def init_since(self, before: datetime, most: int, since: datetime = watch.EVER) -> int:
         """How many rows were attempted from `since` on, before `before`, and are INIT still; `most` at the most."""
         return watch.init_since(self._model.watched, before, most, since)
 

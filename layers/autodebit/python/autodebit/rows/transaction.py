@@ -42,7 +42,8 @@ def together(token: str, changes: Sequence[Change]) -> frozenset[int]:
     New rows stand first. `token` is the attempt's, of 1 to 36 characters: when an answer gets lost, the SDK's
     repetition under the same token is the same transaction. Raises TableFault.
     """
-    for tried in range(1, CONFLICT_TRIES + 1):
+    tried = 1
+    while True:
         try:
             with table_faults():
                 _commit(token, changes)
@@ -55,9 +56,9 @@ def together(token: str, changes: Sequence[Change]) -> frozenset[int]:
             if not passing or tried == CONFLICT_TRIES:
                 raise
             time.sleep(CONFLICT_PAUSE_S * tried * (0.5 + random.random()))  # noqa: S311  # nosec B311 - no secret
+            tried += 1
         else:
             return frozenset()
-    raise AssertionError("the last try returns or raises")
 
 
 def _commit(token: str, changes: Sequence[Change]) -> None:

@@ -24,6 +24,10 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-ke
 """
 
 
+EVER = datetime.min.replace(tzinfo=UTC)
+"""Before every row."""
+
+
 class WatchIndex[Item: Model](GlobalSecondaryIndex[Item]):  # type: ignore[no-untyped-call]
     """The keys of the index; a table's own names what it projects, `pollingRound` and `attemptedAt` among it."""
 
@@ -63,9 +67,7 @@ def overdue(
                 yield Overdue(getattr(item, key), int(item.pollingRound), item.overdueAt)
 
 
-def init_since(
-    index: WatchIndex[Any], before: datetime, most: int, since: datetime = datetime(1, 1, 1, tzinfo=UTC)
-) -> int:
+def init_since(index: WatchIndex[Any], before: datetime, most: int, since: datetime = EVER) -> int:
     """How many rows were attempted from `since` on, before `before`, and are watched still; `most` at the most.
 
     The latest `overdueAt` comes first: waits grow with age, so that old rows are found early. Spent ones count, too.
