@@ -20,12 +20,14 @@ class Gateway[Body]:
         self._folder = folder
         self.told: list[Said] = []
         self.calls: list[tuple[str, Body]] = []
+        self.deadlines: list[float] = []
         self.usual = dict(usual)
         self._read = read
 
     def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
         api = endpoint.removeprefix(f"{self._folder}/")
         self.calls.append((api, self._read(body)))
+        self.deadlines.append(deadline)
         said = self.told.pop(0) if self.told else self.usual[api]
         if isinstance(said, Exception):
             raise said

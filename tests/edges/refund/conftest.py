@@ -113,6 +113,20 @@ class World:
                 ExpressionAttributeValues={":value": value},
             )
 
+    def set_order(self, **attributes: str) -> None:
+        """Let attributes of the payment be so."""
+        self.tables["OrderTable"].update_item(
+            Key={"paymentRequestId": ID},
+            UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in attributes)}",
+            ExpressionAttributeValues={f":{name}": value for name, value in attributes.items()},
+        )
+
+    def forget_of_order(self, *names: str) -> None:
+        """Let the payment be without these attributes."""
+        self.tables["OrderTable"].update_item(
+            Key={"paymentRequestId": ID}, UpdateExpression=f"REMOVE {', '.join(names)}"
+        )
+
     def notified(self, **changes: Any) -> Refund:
         """What comes of a notification, a success unless told otherwise."""
         message = SignedMessage("/", "", "", json.dumps(given_back(**changes)).encode())

@@ -1,14 +1,16 @@
 """One POST, one look, one notification: what each makes of what Alipay says, with the rows on a real DynamoDB."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
-from autodebit import repeat
+from autodebit import repeat, telemetry
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import (
@@ -28,17 +30,20 @@ from autodebit.errors import (
 from autodebit.payment.inquire import Inquirer as PaymentInquirer
 from autodebit.payment.order import Status as OrderStatus
 from autodebit.payment.order import Witness as PaymentWitness
-from autodebit.polling import NEVER
+from autodebit.polling import NEVER, SENDING_S
+from autodebit.refund import initiate
 from autodebit.refund.adopt import adopt
+from autodebit.refund.initiate import BUDGET_S, LOOK_S
 from autodebit.refund.inquire import SCHEDULE
 from autodebit.refund.observe import adopt_listed
 from autodebit.refund.refund import Refund, Status, Witness, refund_document
 from autodebit.refund.refund_table import RefundTable
 from autodebit.refund.seen import Seen
+from autodebit.rows.guard import Written
 from autodebit.rows.table import stored_instant
 
 from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, given_back, refused, transaction
-from tests.kit.samples import ID, PAYMENT_ID, order, paid
+from tests.kit.samples import ID, NOW, PAYMENT_ID, order, paid
 
 from .conftest import NOTIFY_URL, World
 
@@ -56,6 +61,27 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def paid_now(world: World, **changes: Any) -> None:
     """The payment, paid just now: its window is open."""
     world.paid(**{"created_at": datetime.now(UTC)} | changes)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What everybody who works with refunds logs."""
+    logger = Mock()
+    modules = ("refund.adopt", "refund.initiate", "refund.inquire", "refund.receive", "telemetry")
+    for module in modules:
+        monkeypatch.setattr(f"autodebit.{module}.logger", logger)
+    return logger
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let a POST come so many seconds after the payment was made."""
+
+    def moved(seconds: float) -> None:
+        monkeypatch.setattr(initiate, "_now", lambda: NOW + timedelta(seconds=seconds))
+
+    moved(0)
+    return moved
 
 
 # --- What is refused before anything is stored or sent -------------------------------------------------------------
@@ -127,15 +153,55 @@ def test_a_window_that_is_over_is_refused(world: World, wallet: str, days: int, 
         assert world.ask().status is Status.SUCCESS
 
 
+@pytest.mark.parametrize(
+    ("told", "over"),
+    [
+        ({"paymentTime": "2025-11-22T17:29:58+08:00", "settledAt": "2026-11-22T09:30:00.000Z"}, True),
+        ({"paymentTime": "2025-11-22T17:30:02+08:00", "settledAt": "2020-11-22T09:30:00.000Z"}, False),
+        ({"settledAt": "2025-11-22T09:29:58.000Z"}, True),
+        ({"settledAt": "2025-11-22T09:30:02.000Z", "createdAt": "2025-11-22T09:29:58.000Z"}, False),
+        ({"createdAt": "2025-11-22T09:29:58.000Z"}, True),
+        ({"createdAt": "2025-11-22T09:30:02.000Z"}, False),
+    ],
+)
+def test_the_window_is_counted_from_alipays_time_or_from_ours(
+    world: World, clock: Callable[[float], None], told: dict[str, str], over: bool
+) -> None:
+    """A year before the POST, by the best that is known of when the payment was paid."""
+    world.paid()
+    names = {"createdAt": None, "settledAt": None, "paymentTime": None} | told
+    kept = {name: value for name, value in names.items() if value}
+    world.set_order(**{"createdAt": "2026-11-22T09:30:00.000Z"} | kept)
+    world.forget_of_order(*(name for name in ("settledAt", "paymentTime") if name not in kept))
+    if over:
+        with pytest.raises(RefundWindowOver):
+            world.ask()
+    else:
+        assert world.ask().status is Status.SUCCESS
+
+
+def test_of_a_payment_whose_rest_is_not_known_nothing_is_left(world: World) -> None:
+    paid_now(world)
+    world.forget_of_order("refundable")
+    with pytest.raises(RefundExceedsRest) as refusal:
+        world.ask("1")
+    assert refusal.value.detail.startswith("0 HKD is left")
+    assert nothing_happened(world)
+
+
+def test_what_another_refund_took_meanwhile_is_not_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid_now(world)
+    monkeypatch.setattr(RefundTable, "create", Mock(return_value=None))
+    with pytest.raises(RefundExceedsRest):
+        world.ask()
+    assert nothing_happened(world)
+
+
 @pytest.mark.parametrize("told", ["9999-12-31T23:59:59-08:00", "0001-01-01T00:00:00+08:00"])
 def test_a_time_of_payment_that_cannot_be_used_does_not_stop_a_refund(world: World, told: str) -> None:
     """The window is counted from when we settled it."""
     paid_now(world)
-    world.tables["OrderTable"].update_item(
-        Key={"paymentRequestId": ID},
-        UpdateExpression="SET paymentTime = :told",
-        ExpressionAttributeValues={":told": told},
-    )
+    world.set_order(paymentTime=told)
     assert world.ask().status is Status.SUCCESS
 
 
@@ -228,7 +294,11 @@ def unsent(world: World, value: str, refund_request_id: str, *, long_ago: bool =
     return world.refunds.get(refund_request_id)
 
 
-def test_what_never_left_makes_room_for_a_refund_that_needs_its_amount(world: World, counted: Mock) -> None:
+def test_what_never_left_makes_room_for_a_refund_that_needs_its_amount(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = Mock(spec=telemetry.settled)
+    monkeypatch.setattr(telemetry, "settled", settled)
     paid_now(world)
     unsent(world, "500", "first")
     unsent(world, "700", "second")
@@ -236,12 +306,65 @@ def test_what_never_left_makes_room_for_a_refund_that_needs_its_amount(world: Wo
     first, second = world.refunds.get("first"), world.refunds.get("second")
     assert (first.status, first.settled_by, first.result_code) == (Status.FAIL, Witness.REFUND, None)
     assert refund_document(first)["advice"] == "CORRECT_REQUEST"
+    assert first.result_message == "Never sent. Another refund of the payment took the amount."
+    released, _ = settled.call_args_list
+    assert released.args == ("refund",)
+    said = dict(released.kwargs)
+    assert said.pop("seconds") > 0
+    assert said == {"status": "FAIL", "settled_by": "refund", "keys": first.log_keys}
     assert [told.kind for told in first.told] == ["RefundFailed"]
     assert second.is_init  # there was room enough
     assert world.left() == (300, 990)
     sent = len(world.alipay.calls)
     assert world.ask("500", "first") == first
     assert len(world.alipay.calls) == sent
+
+
+@pytest.mark.parametrize("lacking", [1, 500])
+def test_no_more_room_is_made_than_is_needed(world: World, lacking: int) -> None:
+    paid_now(world)
+    unsent(world, str(lacking), "first")
+    unsent(world, "700", "second")
+    assert world.ask(str(1990 - 700)).is_init  # what Alipay says of 990 is not of this refund
+    assert (world.refunds.get("first").status, world.refunds.get("second").status) == (Status.FAIL, Status.INIT)
+    assert world.left() == (0, None)
+
+
+@pytest.mark.parametrize(("seconds", "room"), [(60, False), (60.001, True)])
+def test_what_never_left_makes_room_after_a_minute(
+    world: World, clock: Callable[[float], None], seconds: float, room: bool
+) -> None:
+    world.paid()
+    unsent(world, "1990", "first", long_ago=False)
+    clock(seconds)
+    if room:
+        assert world.ask().status is Status.SUCCESS
+    else:
+        with pytest.raises(RefundExceedsRest):
+            world.ask()
+    assert world.refunds.get("first").is_init is not room
+
+
+def test_nobody_looks_for_room_where_there_is_enough(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid_now(world)
+    world.ask("990")
+    monkeypatch.setattr(RefundTable, "of_order", Mock(side_effect=AssertionError("there is room")))
+    assert world.ask("1000", "ref-2").key == "ref-2"
+
+
+def test_what_is_sent_after_all_makes_no_room(
+    world: World, monkeypatch: pytest.MonkeyPatch, logged: Mock, counted: Mock
+) -> None:
+    """Its own request takes it over at the same moment."""
+    paid_now(world)
+    unsent(world, "1990", "first")
+    monkeypatch.setattr(RefundTable, "release", lambda table, row, _: Written(table.get(row.key), won=False))
+    settled = Mock(spec=telemetry.settled)
+    monkeypatch.setattr(telemetry, "settled", settled)
+    with pytest.raises(RefundExceedsRest):
+        world.ask()
+    settled.assert_not_called()
+    assert world.refunds.get("first").is_init
 
 
 @pytest.mark.parametrize("value", ["1991", "1990"])
@@ -266,30 +389,45 @@ def test_what_may_have_left_makes_no_room(world: World) -> None:
 
 
 def test_a_result_that_cannot_be_stored_stays_init_and_is_polled(
-    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock, logged: Mock
 ) -> None:
     paid_now(world)
     monkeypatch.setattr(RefundTable, "settle", Mock(side_effect=TableFault("gone")))
     assert world.ask().is_init
     assert world.machine.started == [(REFUND_REQUEST_ID, 0)]
     counted.assert_any_call("Fault")
+    assert logged.error.call_args.kwargs == {"reason": "gone"}
 
 
-def test_a_polling_that_does_not_start_is_left_to_the_sweep(world: World) -> None:
+def test_a_polling_that_does_not_start_is_left_to_the_sweep(world: World, logged: Mock) -> None:
     paid_now(world)
     world.machine.fails = True
     world.alipay.told = [IN_PROCESS]
     assert world.ask().is_init
     [overdue] = world.refunds.overdue(datetime.now(UTC) + timedelta(seconds=31))
     assert overdue.key == REFUND_REQUEST_ID
+    assert logged.warning.call_args.kwargs == {"reason": "away"}
 
 
-def test_a_table_that_fails_before_anything_is_sent_is_a_503(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_fails_before_anything_is_sent_is_a_503(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
     paid_now(world)
     monkeypatch.setattr(RefundTable, "create", Mock(side_effect=TableFault("gone")))
-    with pytest.raises(NotSent):
+    with pytest.raises(NotSent, match=r"^table$"):
         world.ask()
     assert world.alipay.calls == []
+    counted.assert_any_call("Fault")
+
+
+def test_a_post_ends_before_api_gateway_hangs_up(world: World) -> None:
+    """Both tries of a call of the tables end within 4 s."""
+    assert BUDGET_S + LOOK_S + 4 <= SENDING_S
+    paid_now(world)
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED")]
+    world.ask()
+    sent, looked = world.alipay.deadlines
+    assert looked == sent + LOOK_S
 
 
 # --- Alipay's id of the payment ------------------------------------------------------------------------------------
@@ -297,7 +435,7 @@ def test_a_table_that_fails_before_anything_is_sent_is_a_503(world: World, monke
 
 def without_payment_id(world: World) -> None:
     paid_now(world)
-    world.tables["OrderTable"].update_item(Key={"paymentRequestId": ID}, UpdateExpression="REMOVE paymentId")
+    world.forget_of_order("paymentId")
 
 
 def test_the_inquiry_for_it_shows_what_was_refunded_in_the_portal(world: World) -> None:
@@ -323,9 +461,18 @@ def test_a_payment_id_that_is_not_known_is_inquired_first(world: World) -> None:
 def test_one_that_cannot_be_had_is_a_503_and_nothing_is_stored(world: World, said: Any) -> None:
     without_payment_id(world)
     world.alipay.usual["inquiryPayment"] = said
-    with pytest.raises(NotSent):
+    with pytest.raises(NotSent, match=r"^paymentId unknown$"):
         world.ask()
     assert nothing_happened(world)
+
+
+def test_a_look_for_it_that_brings_no_answer_is_counted_and_logged(world: World, logged: Mock, counted: Mock) -> None:
+    without_payment_id(world)
+    world.alipay.usual["inquiryPayment"] = LOST
+    with pytest.raises(NotSent):
+        world.ask()
+    counted.assert_called_once_with("NoAnswer")
+    assert logged.warning.call_args.kwargs == {"call": "inquiryPayment", "reason": "read timeout", "sent": True}
 
 
 # --- Replays -------------------------------------------------------------------------------------------------------
@@ -345,11 +492,7 @@ def test_a_replay_is_shown_also_when_nothing_is_left_and_the_window_is_over(worl
     amount = {"currency": "HKD", "value": "1990"}
     world.alipay.usual["refund"] = given_back(refundAmount=amount)
     first = world.ask("1990")
-    world.tables["OrderTable"].update_item(
-        Key={"paymentRequestId": ID},
-        UpdateExpression="SET settledAt = :long, createdAt = :long",
-        ExpressionAttributeValues={":long": "2020-01-01T00:00:00.000Z"},
-    )
+    world.set_order(settledAt="2020-01-01T00:00:00.000Z", createdAt="2020-01-01T00:00:00.000Z")
     assert world.ask("1990") == first
 
 
@@ -377,6 +520,52 @@ def test_a_replay_while_it_may_be_sending_sends_nothing(world: World) -> None:
     first = world.ask()
     assert world.ask() == first
     assert len(world.alipay.calls) == 1
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0)]
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(29, 3), (29.001, 6)])
+def test_a_sender_must_be_dead_when_api_gateway_has_hung_up(
+    world: World, clock: Callable[[float], None], seconds: float, sent: int
+) -> None:
+    world.paid()
+    world.alipay.usual["refund"] = LOST
+    world.ask()
+    clock(seconds)
+    world.ask()
+    assert len(world.alipay.called("refund")) == sent
+
+
+@pytest.mark.parametrize("unsent_too", [False, True])
+def test_who_comes_second_to_a_dead_attempt_shows_what_the_first_left(
+    world: World, monkeypatch: pytest.MonkeyPatch, unsent_too: bool
+) -> None:
+    paid_now(world)
+    unsent(world, "990", REFUND_REQUEST_ID)
+
+    def lost(table: RefundTable, row: Refund, attempt: str, at: datetime) -> Written[Refund]:
+        taken = take_over(table, row, "first", at).row
+        return Written(table.note_never_sent(taken).row if unsent_too else taken, won=False)
+
+    take_over = RefundTable.take_over
+    monkeypatch.setattr(RefundTable, "take_over", lost)
+    if unsent_too:
+        with pytest.raises(NotSent, match=r"^noted by another request$"):
+            world.ask()
+    else:
+        assert world.ask().attempt == "first"
+    assert len(world.alipay.called("refund")) == 1
+
+
+def test_nothing_is_noted_as_unsent_that_another_request_is_sending(world: World) -> None:
+    paid_now(world)
+
+    def taken_over() -> Any:
+        world.refunds.take_over(world.refunds.get(REFUND_REQUEST_ID), "another", datetime.now(UTC))
+        raise UNSENT
+
+    world.alipay.told = [taken_over]
+    shown = world.ask()
+    assert (shown.is_init, shown.never_sent, shown.attempt) == (True, False, "another")
 
 
 def test_a_replay_after_the_sender_must_be_dead_repeats_the_first_bytes(world: World) -> None:
@@ -420,6 +609,18 @@ def test_a_replay_of_what_alipay_has_in_process_is_polled_and_not_sent(world: Wo
     assert (again.is_init, again.is_spent, again.polling_round) == (True, False, int(spent))
     assert world.machine.started == [(REFUND_REQUEST_ID, 0), (REFUND_REQUEST_ID, int(spent))]
     assert len(world.alipay.called("refund")) == sent
+
+
+def test_a_round_that_another_request_has_begun_is_not_begun_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid_now(world)
+    world.alipay.told = [IN_PROCESS]
+    world.ask()
+    world.set(attemptedAt=LONG_AGO, overdueAt=stored_instant(NEVER))
+    monkeypatch.setattr(RefundTable, "start_next_round", lambda table, row, _: Written(table.get(row.key), won=False))
+    assert world.ask().is_init
+    assert world.machine.started == [(REFUND_REQUEST_ID, 0)]
 
 
 def test_a_result_that_comes_while_it_is_in_process_stands(world: World) -> None:
@@ -491,18 +692,121 @@ def test_a_process_that_dies_anywhere_leaves_one_refund_at_alipay_at_most(
 
 
 @pytest.mark.parametrize("code", ["REFUND_AMOUNT_EXCEED", "ORDER_STATUS_INVALID", "ORDER_IS_CANCELED"])
-def test_a_refusal_that_tells_of_others_has_the_payment_looked_at_once(world: World, code: str, counted: Mock) -> None:
+def test_a_refusal_that_tells_of_others_has_the_payment_looked_at_once(
+    world: World, code: str, counted: Mock, logged: Mock
+) -> None:
     paid_now(world)
     world.alipay.told = [refused(code), paid(transactions=[transaction(), transaction(transactionStatus="FAIL")])]
     assert world.ask("1990").status is Status.FAIL
     assert [api for api, _ in world.alipay.calls] == ["refund", "inquiryPayment"]
     portal = world.refunds.get("portal-1")
     assert (portal.status, portal.observed, portal.amount.value) == (Status.SUCCESS, True, "500")
+    assert logged.warning.call_args.kwargs == portal.log_keys
     assert [told.kind for told in portal.told] == ["RefundObserved"]
     counted.assert_any_call("RefundObserved")
     assert world.left() == (1490, 500)
     with pytest.raises(RefundExceedsRest):
         world.ask("1491", "ref-2")
+
+
+def test_one_made_in_the_portal_is_kept_with_all_that_is_told_of_it(world: World) -> None:
+    paid_now(world)
+    seen = Seen("portal-1", "R", Amount("HKD", "1990"), "2026-11-25T18:00:01+08:00")
+    adopted = adopt(world.orders, world.refunds, ID, seen, NOW)
+    assert adopted is not None
+    assert replace(adopted, told=()) == Refund(
+        refund_request_id="portal-1",
+        payment_request_id=ID,
+        status=Status.SUCCESS,
+        amount=seen.amount,
+        created_at=NOW,
+        observed=True,
+        body="",
+        attempt=adopted.attempt,
+        attempted_at=NOW,
+        settled_by=Witness.INQUIRY,
+        settled_at=NOW,
+        refund_id="R",
+        refund_time="2026-11-25T18:00:01+08:00",
+    )
+    assert "body" not in world.row("portal-1")
+
+
+def test_one_that_another_process_books_meanwhile_is_counted_by_that_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
+    paid_now(world)
+    seen = Seen("portal-1", "R", Amount("HKD", "500"))
+    monkeypatch.setattr(RefundTable, "of_order", lambda *_: [])
+    one, other = (adopt(world.orders, world.refunds, ID, seen, NOW) for _ in range(2))
+    assert one == other
+    counted.assert_called_once_with("RefundObserved")
+
+
+def test_one_without_any_id_of_its_own_is_logged_and_not_booked(world: World, logged: Mock) -> None:
+    paid_now(world)
+    listed(world, transaction(transactionRequestId=ID, transactionId=PAYMENT_ID))
+    assert logged.warning.call_args.kwargs == {"paymentRequestId": ID}
+    assert booked(world) == []
+
+
+def test_nothing_is_adopted_for_a_payment_without_a_result(world: World) -> None:
+    world.orders.create(order())
+    assert adopt(world.orders, world.refunds, ID, Seen("portal-1", "R", Amount("HKD", "500")), NOW) is None
+
+
+def test_five_times_a_payment_may_get_another_refund_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid_now(world)
+    observe = Mock(return_value=None)
+    monkeypatch.setattr(RefundTable, "observe", observe)
+    with pytest.raises(TableFault):
+        adopt(world.orders, world.refunds, ID, Seen("portal-1", "R", Amount("HKD", "500")), NOW)
+    assert observe.call_count == 5
+
+
+@pytest.mark.parametrize("said", [paid(), paid(paymentAmount={"currency": "HKD", "value": "1"})])
+def test_a_look_says_what_alipay_answered_whatever_it_means(world: World, said: Any) -> None:
+    paid_now(world)
+    world.alipay.told = [said]
+    assert world.observer.look(world.orders.get(ID), NOW, 7.0) == said
+    assert world.alipay.deadlines == [7.0]
+
+
+def test_a_look_whose_rows_cannot_be_read_is_left_to_the_next_refusal(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock, logged: Mock
+) -> None:
+    paid_now(world)
+    monkeypatch.setattr(RefundTable, "observe", Mock(side_effect=TableFault("gone")))
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED"), paid(transactions=[transaction()])]
+    assert world.ask().status is Status.FAIL
+    counted.assert_any_call("Fault")
+    assert logged.error.call_args.kwargs == {"reason": "gone"}
+
+
+def test_a_look_that_brings_no_answer_is_counted_and_logged(world: World, counted: Mock, logged: Mock) -> None:
+    paid_now(world)
+    world.alipay.told = [refused("REFUND_AMOUNT_EXCEED"), LOST]
+    assert world.ask().status is Status.FAIL
+    counted.assert_any_call("NoAnswer")
+    assert logged.warning.call_args.kwargs == {"call": "inquiryPayment", "reason": "read timeout", "sent": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"transactionAmount": {"currency": "HKD", "value": "991"}}, f"inquiry of {ID}: refund of 991"),
+        ({"transactionId": "another"}, "inquiry SUCCESS another"),
+    ],
+)
+def test_one_of_ours_that_is_listed_otherwise_is_a_contradiction(
+    world: World, changes: dict[str, Any], said: str
+) -> None:
+    paid_now(world)
+    world.ask("990")
+    amount = {"currency": "HKD", "value": "990"}
+    ours = {"transactionRequestId": REFUND_REQUEST_ID, "transactionId": REFUND_ID, "transactionAmount": amount}
+    listed(world, transaction(**ours | changes))
+    assert world.refunds.get(REFUND_REQUEST_ID).contradictions == {said}
 
 
 def test_looking_twice_adopts_once(world: World) -> None:
@@ -705,6 +1009,27 @@ def test_a_look_names_the_account_that_was_paid(world: World) -> None:
     assert json.loads(asked) == {"refundRequestId": REFUND_REQUEST_ID, "merchantAccountId": "shop-7"}
 
 
+def test_a_look_that_settles_notes_and_calls_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
+    waiting(world)
+    monkeypatch.setattr(RefundTable, "note_inquiry", Mock(side_effect=AssertionError("it has its result")))
+    _, wait_s = world.inquirer.look(REFUND_REQUEST_ID, len(SCHEDULE) - 1)
+    assert wait_s is None
+    counted.assert_not_called()
+
+
+def test_a_look_that_leaves_it_open_says_so_and_the_last_one_what_was_heard(world: World, logged: Mock) -> None:
+    waiting(world)
+    world.alipay.usual["inquiryRefund"] = LOST
+    world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert logged.warning.call_args.kwargs == {"call": "inquiryRefund", "reason": "read timeout", "sent": True}
+    assert logged.info.call_args.kwargs == {"inquiry": 1, "waitSeconds": 15}
+    world.inquirer.look(REFUND_REQUEST_ID, len(SCHEDULE) - 1)
+    assert logged.info.call_args.kwargs == {"inquiry": len(SCHEDULE), "waitSeconds": None}
+    assert logged.error.call_args.kwargs == {"lastInquiry": "inquiry without answer: read timeout"}
+
+
 def test_an_inquired_failure_gives_back_what_was_reserved(world: World) -> None:
     waiting(world)
     world.alipay.usual["inquiryRefund"] = given_back(refundStatus="FAIL", refundResultCode="PROCESS_FAIL")
@@ -793,6 +1118,12 @@ def test_another_amount_is_refused_kept_and_changes_nothing(world: World, settle
     stored = world.refunds.get(REFUND_REQUEST_ID)
     assert stored.status is before.status
     assert stored.contradictions == {"notify S/SUCCESS: refundAmount HKD 99"}
+
+
+def test_a_notification_is_logged_under_its_refund_and_its_key(world: World, logged: Mock) -> None:
+    waiting(world)
+    world.notified()
+    assert logged.append_keys.call_args.kwargs == {"refundRequestId": REFUND_REQUEST_ID, "keyVersion": "1"}
 
 
 def test_an_unknown_refund_is_refused(world: World) -> None:

@@ -189,11 +189,6 @@ def test_a_success_without_id_or_amount_is_none(read: Any, name: str) -> None:
 # --- Who may report what ---------------------------------------------------------------------------------------------
 
 
-def test_init_is_left_once_and_for_good() -> None:
-    assert {before for before, _ in TRANSITIONS} == {Status.INIT}
-    assert {after for _, after in TRANSITIONS} == set(Status) - {Status.INIT}
-
-
 @pytest.mark.parametrize("witness", Witness)
 def test_a_witness_may_report_exactly_what_its_reader_can_say(witness: Witness) -> None:
     messages = [

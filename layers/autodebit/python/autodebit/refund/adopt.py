@@ -64,7 +64,6 @@ def _observed(order: Order, seen: Seen, key: str, attempt: str, now: datetime) -
         attempt=attempt,
         attempted_at=now,
         settled_by=Witness.INQUIRY,
-        settled_at=now,
         refund_id=seen.refund_id,
         refund_time=seen.refund_time,
     )

@@ -104,7 +104,7 @@ class Initiator:
         if window_over(_paid_at(order), order.payment_method_type, now):
             raise RefundWindowOver
         order = self._with_room(order, int(request.amount.value), now)
-        if (order.refundable or 0) < int(request.amount.value):
+        if _left(order) < int(request.amount.value):
             raise _exceeds(order)
         refund = self._refunds.create(
             Refund(
@@ -125,7 +125,7 @@ class Initiator:
 
     def _with_room(self, order: Order, value: int, now: datetime) -> Order:
         """The order once refunds that never left, and that nobody has asked for again, have made room for this one."""
-        lacking = value - (order.refundable or 0)
+        lacking = value - _left(order)
         if lacking <= 0:
             return order
         waiting = [each for each in self._refunds.of_order(order) if _is_releasable(each, now)]
@@ -256,8 +256,13 @@ def _differing(refund: Refund, payment_request_id: str, request: RefundRequest) 
     return [field for field in same if not same[field]]
 
 
+def _left(order: Order) -> int:
+    """What can be given back of it; below nothing while one of ours is known to be refused."""
+    return order.refundable or 0
+
+
 def _exceeds(order: Order) -> RefundExceedsRest:
-    return RefundExceedsRest(max(0, order.refundable or 0), order.amount.currency)
+    return RefundExceedsRest(max(0, _left(order)), order.amount.currency)
 
 
 def _paid_at(order: Order) -> datetime:
