@@ -1,6 +1,5 @@
-"""What is shown of an agreement, when it may be debited, and which changes of status there are."""
+"""What is shown of an agreement, and when it may be debited."""
 
-import ast
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +13,9 @@ from autodebit.agreement.agreement import (
     UnlinkedBy,
     agreement_document,
 )
-from autodebit.agreement.transitions import TOLD, TRANSITIONS, Word
 
 from tests.kit.agreements import EXPIRES_AT, agreement, linked
 from tests.kit.samples import NOW
-from tests.kit.template import MODULES
 
 QR_CODE = QrCode("https://qr.example-wallet.com/2810", "https://img.example-wallet.com/2810")
 LATER = NOW + timedelta(minutes=15)
@@ -77,6 +74,11 @@ def test_a_linked_agreement_shows_no_token() -> None:
 )
 def test_no_code_and_no_token_is_in_what_a_log_line_or_a_traceback_would_show(held: object) -> None:
     assert "sealed" not in repr(held)
+
+
+def test_an_event_whose_entry_says_nothing_shows_the_agreement_as_it_began() -> None:
+    waiting = agreement(qr_code=QR_CODE)
+    assert waiting.shown == {"agreement": agreement_document(waiting, NOW)}
 
 
 def test_a_debit_is_of_its_agreements_wallet() -> None:
@@ -143,47 +145,3 @@ def test_an_end_says_whose_it_was_and_why() -> None:
     assert shown(failed)["perhapsLinked"] is True
     assert "perhapsLinked" not in shown(agreement(status=Status.FAILED, result_code="NO_PAY_OPTIONS"))
     assert "expiresAt" not in shown(failed)
-
-
-def test_no_status_is_entered_twice_and_an_end_is_never_left() -> None:
-    assert all(before is not after for before, after in TRANSITIONS)
-    assert {Status.UNLINKED, Status.FAILED} & {before for before, _ in TRANSITIONS} == set()
-    assert {after for _, after in TRANSITIONS} == set(Status) - {Status.AUTHORIZING}
-    assert all(TRANSITIONS.values())
-    assert set().union(*TRANSITIONS.values()) == set(Word)
-
-
-LINKS, FAILS = (Status.AUTHORIZING, Status.LINKED), (Status.AUTHORIZING, Status.FAILED)
-ENDS = {(Status.LINKED, Status.UNLINKED), (Status.UNLINKING, Status.UNLINKED)}
-
-
-@pytest.mark.parametrize(
-    ("word", "changes"),
-    [
-        (Word.CONSULT, {FAILS}),
-        (Word.EXCHANGE, {LINKS, FAILS}),
-        (Word.NOTIFY, {LINKS} | ENDS),
-        (Word.MERCHANT, {(Status.LINKED, Status.UNLINKING)}),
-        (Word.REVOKE, {(Status.UNLINKING, Status.UNLINKED)}),
-        (Word.PAY, ENDS),
-        (Word.EXPIRY, ENDS),
-    ],
-)
-def test_each_word_changes_what_it_can_know_and_no_more(word: Word, changes: set[tuple[Status, Status]]) -> None:
-    """The merchant asks for a revocation; only a signed word, or time, ends an agreement."""
-    assert {change for change, words in TRANSITIONS.items() if word in words} == changes
-
-
-def test_every_entering_of_a_status_is_told_but_the_beginning_of_a_revocation() -> None:
-    assert set(TOLD) == {after for _, after in TRANSITIONS} - {Status.UNLINKING}
-
-
-def test_a_status_is_written_behind_the_transitions_and_nowhere_else() -> None:
-    tree = ast.parse(MODULES["agreement.agreement_table"].read_text("utf-8"))
-    writers = {
-        function.name
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        and any(ast.unparse(node).startswith("AgreementItem.status.set(") for node in ast.walk(function))
-    }
-    assert writers == {"_leave"}

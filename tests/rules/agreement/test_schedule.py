@@ -126,6 +126,10 @@ def test_what_is_due(changes: dict[str, object], when: timedelta, what: Due) -> 
     assert due(linked(**changes), EXPIRES_AT - when) is what
 
 
+def test_a_run_counts_what_it_did_under_these_words() -> None:
+    assert [what.value for what in Due] == ["nothing", "refresh", "tell", "end"]
+
+
 @pytest.mark.parametrize(
     ("changes", "left", "ending"),
     [
@@ -146,6 +150,11 @@ def test_once_it_is_told_the_refreshes_go_on_or_next_is_the_end() -> None:
     assert due_once_told(linked()) == linked().due_at
     assert due_once_told(linked(refresh_token=None)) == EXPIRES_AT
     assert due_once_told(linked(refresh_refused="INVALID_REFRESH_TOKEN")) == EXPIRES_AT
+
+
+@pytest.mark.parametrize("seconds", [54.1, 55, 70])
+def test_the_last_look_at_a_code_comes_a_second_later_at_the_least(seconds: float) -> None:
+    assert next_exchange_wait(12, NOW, after(seconds)) == 1
 
 
 def test_the_waits_of_an_exchange_are_few_and_short() -> None:
