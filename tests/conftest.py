@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--settlements", type=int, default=200, help="payments that settle while the publisher is killed")
     parser.addoption("--refresh-hours", type=int, default=1, help="the share of a day's tokens that is due at once")
     parser.addoption("--races", type=int, default=12, help="how often a cancel races a success")
+    parser.addoption("--refund-rounds", type=int, default=4, help="how often 32 refunds of a payment come at once")
 
 
 settings.register_profile("rules", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -82,6 +83,12 @@ def races(request: pytest.FixtureRequest) -> int:
 def refresh_hours(request: pytest.FixtureRequest) -> int:
     """How many hours' share of the tokens that fall due in a day is due at once."""
     return int(request.config.getoption("--refresh-hours"))
+
+
+@pytest.fixture
+def refund_rounds(request: pytest.FixtureRequest) -> int:
+    """How often 32 refunds of one payment come at once."""
+    return int(request.config.getoption("--refund-rounds"))
 
 
 @pytest.fixture

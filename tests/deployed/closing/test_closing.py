@@ -262,7 +262,7 @@ def test_a_cancel_that_races_a_success_ends_as_alipays_ledger_says(
         [lambda: race(fast, first, chance.uniform(0, 0.2), chance.uniform(0, 0.4)) for _ in range(max(1, races // 2))],
         4,
     )
-    record_property("races", dict(Counter(ends)))
+    record_property("races", len(ends))
     print(f"  {first} first: {dict(Counter(ends))}")
     assert set(ends) <= {"CANCELLED", "SUCCESS"}
 
