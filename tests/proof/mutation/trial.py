@@ -212,14 +212,21 @@ class Trials:
     def _at_import(self, mutant: Mutant | None, tests: list[str]) -> str | None:
         if mutant:
             sys.meta_path.insert(0, _Mutated(mutant))
-        for file in dict.fromkeys(map(_file_of, tests)):
+        _end_after(0)
+        files = [str(ROOT / file) for file in dict.fromkeys(map(_file_of, tests))]
+        try:
+            modules = self._session.perform_collect(files, genitems=False)
+        except pytest.UsageError:
+            return ""  # a conftest cannot be imported
+        for module in modules:
             _end_after(0)
-            items = {item.nodeid: item for item in self._session.perform_collect([str(ROOT / file)])}
+            assert isinstance(module, pytest.Collector)
+            items = {item.nodeid: item for item in self._session.genitems(module)}
             if self._session.testsfailed:
-                return file
+                return module.nodeid
             if failed := self._first_failure(items[test] for test in tests if test in items):
                 return failed
-        return None
+        return "" if self._session.testsfailed else None
 
     def _in_session(self, mutant: Mutant | None, tests: list[str]) -> str | None:
         if mutant:
