@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from autodebit.acknowledge import acknowledges, signed_message
 from autodebit.agreement.agreement_table import TABLE_NAME, AgreementTable
 from autodebit.agreement.kms import Kms, OwnKey
 from autodebit.agreement.receive import AuthorizationReceiver
@@ -14,7 +15,6 @@ from autodebit.alipay.secret import secret_reader
 from autodebit.api import Event
 from autodebit.polling_machine import PollingMachine
 from autodebit.telemetry import logger, metrics
-from autodebit.webhook import acknowledges, signed_message
 
 _kms = Kms(os.environ["TOKEN_KEY"], TABLE_NAME)
 receiver = AuthorizationReceiver(

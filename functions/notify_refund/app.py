@@ -4,13 +4,13 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from autodebit.acknowledge import acknowledges, signed_message
 from autodebit.alipay.credentials import CredentialsStore
 from autodebit.alipay.secret import secret_reader
 from autodebit.api import Event
 from autodebit.refund.receive import Receiver
 from autodebit.refund.refund_table import RefundTable
 from autodebit.telemetry import logger, metrics
-from autodebit.webhook import acknowledges, signed_message
 
 receiver = Receiver(RefundTable(), CredentialsStore(secret_reader(os.environ["CREDENTIALS_SECRET"])))
 

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "aws": (),
     "telemetry": ("errors",),
     "api": ("errors", "telemetry"),
-    "webhook": (*EDGE, "alipay"),
+    "acknowledge": (*EDGE, "alipay"),
     # The wire knows no row, a row knows no payment
     "alipay": ("errors", "instants", "aws", "alipay"),
     "rows": ("errors", "instants", "aws", "events", "rows"),
@@ -68,7 +68,7 @@ NOT_PURE = {
         "aws",
         "telemetry",
         "api",
-        "webhook",
+        "acknowledge",
         "repeat",
         "contradiction",
         "settle",

@@ -1,4 +1,4 @@
-"""Alipay's notifications in, acknowledgements out: what every webhook shares.
+"""Acknowledge a notification once its effect is durable: what every webhook shares.
 
 https://docs.antom.com/ac/scantopay/notification
 """
