@@ -24,9 +24,11 @@ ENVIRONMENT = {
     "ORDERS_TABLE": "autodebit-orders",
     "AGREEMENTS_TABLE": "autodebit-agreements",
     "REFUNDS_TABLE": "autodebit-refunds",
-    "INQUIRY_SCHEDULE": "3,3,6,12,18,20,120,600,600,3600,7200,21600,54000",
+    "INQUIRY_SCHEDULE": "5,5,8,12,12,20,120,600,600,3600,7200,21600,54000",
+    "CLOSE_AFTER": "900",
     "ALIPAY_GATEWAY_URL": "https://alipay.invalid",
     "CREDENTIALS_SECRET": "arn:aws:secretsmanager:us-east-1:000000000000:secret:bench",
+    "TOKEN_KEY": "arn:aws:kms:us-east-1:000000000000:key/bench",
     "POLLING_STATE_MACHINE": "arn:aws:states:us-east-1:000000000000:stateMachine:bench",
     # A layer is read-only on Lambda: bytecode that it does not bring is made again at every cold start.
     "PYTHONDONTWRITEBYTECODE": "1",
