@@ -143,7 +143,8 @@ def _changes(parent: ast.AST, node: Any) -> Iterator[Any]:
         case ast.IfExp(body=body, orelse=orelse):
             yield from (body, orelse)
         case ast.If() | ast.While():
-            yield from (_with(node, test=ast.Constant(value)) for value in (True, False))
+            others = (value for value in (True, False) if ast.unparse(node.test) != str(value))
+            yield from (_with(node, test=ast.Constant(value)) for value in others)
         case ast.comprehension(ifs=[_, *_]):
             yield from (_with(node, ifs=rest) for rest in _one_less(node.ifs))
         case ast.Return(value=value) if value is not None and ast.unparse(value) != "None":
