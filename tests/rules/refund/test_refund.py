@@ -1,6 +1,6 @@
 """The refund as it is shown, what disputes it, and what the list of a payment's transactions says of refunds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -51,6 +51,33 @@ def test_a_refund_that_succeeded_is_shown_with_its_result() -> None:
 def test_a_refund_that_failed_is_shown_with_advice() -> None:
     failed = refund(status=Status.FAIL, **RESULT | {"result_code": "MERCHANT_BALANCE_NOT_ENOUGH"})
     assert refund_document(failed)["advice"] == "RETRY_LATER"
+
+
+def test_a_refund_that_made_room_for_another_is_asked_for_again_with_less() -> None:
+    released = refund(status=Status.FAIL, never_sent=True, settled_by=Witness.REFUND, settled_at=NOW)
+    assert refund_document(released)["advice"] == "CORRECT_REQUEST"
+
+
+def test_a_refund_that_nobody_asked_for_here_says_so() -> None:
+    assert refund_document(refund(status=Status.SUCCESS, observed=True, **RESULT))["observed"] is True
+
+
+@pytest.mark.parametrize("witness", Witness)
+def test_who_reported_the_result_is_shown_as_the_api_names_it(witness: Witness) -> None:
+    names = {Witness.REFUND: "refund", Witness.NOTIFY: "notify", Witness.INQUIRY: "inquiry"}
+    settled = refund(status=Status.SUCCESS, **RESULT | {"settled_by": witness})
+    assert refund_document(settled)["settledBy"] == names[witness]
+    assert settled.kind == "refund"
+
+
+def test_every_event_shows_the_refund_as_it_is() -> None:
+    settled = refund(status=Status.SUCCESS, **RESULT)
+    assert settled.shown_now == settled.shown == {"refund": refund_document(settled)}
+
+
+@pytest.mark.parametrize(("overdue_at", "spent"), [(None, False), (NOW, False), (NEVER, True)])
+def test_a_schedule_is_spent_when_nobody_is_ever_late(overdue_at: datetime | None, spent: bool) -> None:
+    assert refund(overdue_at=overdue_at).is_spent is spent
 
 
 def test_what_never_left_and_when_it_is_looked_at_are_shown_while_it_is_init() -> None:

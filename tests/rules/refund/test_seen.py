@@ -33,6 +33,7 @@ def portal(key: str, refund_id: str | None) -> Refund:
         pytest.param(None, "R", portal("X", None), id="adopted from a file without refundId"),
         pytest.param(None, "R", ours(), id="one of ours that is INIT"),
         pytest.param(None, "R", ours(**DONE), id="one of ours whose refundId was not told"),
+        pytest.param(None, "R", ours(**DONE, never_sent=True), id="one of ours that seemed never to have left"),
     ],
 )
 def test_what_is_known_or_in_doubt_is_no_other_refund(
@@ -46,6 +47,7 @@ def test_what_is_known_or_in_doubt_is_no_other_refund(
     ("request_id", "refund_id", "other"),
     [
         pytest.param("Y", "R2", portal("X", "R"), id="both ids are others"),
+        pytest.param("Y", "R2", portal("R", "R"), id="both ids are others than the refundId it was adopted by"),
         pytest.param(None, "R2", portal("R", "R"), id="another refundId"),
         pytest.param("Y", None, portal("X", None), id="another request id"),
         pytest.param("Y", "R", ours(), id="another request id than ours, which is INIT"),
