@@ -1,14 +1,16 @@
 """Every crossing of a cancel, on a real table: what is stored when its steps meet another witness's, or a death."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from autodebit import telemetry
-from autodebit.alipay.gateway import AlipayGateway
+from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
 from autodebit.alipay.reading import Final
 from autodebit.errors import (
     AnswerRefused,
@@ -20,7 +22,7 @@ from autodebit.errors import (
     PollingFault,
     TableFault,
 )
-from autodebit.payment.cancel import NOTES_MAX, Canceller
+from autodebit.payment.cancel import Canceller
 from autodebit.payment.cancel_call import CancelCall
 from autodebit.payment.closing import CANCEL_UNDER_WAY_S
 from autodebit.payment.crossing import settle_unless_crossed
@@ -29,6 +31,7 @@ from autodebit.payment.order import Order, Status, Witness
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import GRACE_S, NEVER
 from autodebit.polling_machine import PollingMachine
+from autodebit.rows.guard import Written
 from autodebit.rows.watch import Overdue
 
 from tests.kit.samples import ID, PAYMENT_ID, order, paid, result
@@ -58,9 +61,12 @@ class Alipay:
         self.cancels: list[Answer] = [DONE]
         self.inquiries: list[Answer] = [PROCESSING]
         self.calls: list[tuple[str, bytes]] = []
+        self.deadline = 0.0
+        """Of the latest call."""
 
     def call(self, endpoint: str, body: bytes, deadline: float = 0.0) -> Json:
         self.calls.append((endpoint, body))
+        self.deadline = deadline
         answers = self.cancels if endpoint == "payments/cancel" else self.inquiries
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         while callable(answer):
@@ -137,6 +143,14 @@ def world(rows: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     telemetry.metrics.clear_metrics()
 
 
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What is logged and counted as a fault."""
+    fault = Mock(spec=telemetry.fault)
+    monkeypatch.setattr(telemetry, "fault", fault)
+    return fault
+
+
 # --- The merchant's cancel ---------------------------------------------------------------------------------------
 
 
@@ -150,28 +164,79 @@ def test_a_cancel_that_alipay_accepts_ends_the_order(world: World) -> None:
     world.polling.start.assert_not_called()
 
 
+def test_a_call_to_cancel_has_the_time_that_any_call_has(world: World) -> None:
+    world.opened()
+    began_s = time.monotonic()
+    world.cancel()
+    assert began_s + TIMEOUT_S <= world.alipay.deadline <= time.monotonic() + TIMEOUT_S
+
+
+@pytest.mark.parametrize(("took_s", "wait_s"), [(0.0, 6), (1.9, 5), (4.9, 2), (5.0, 1), (10.0, 1)])
+def test_an_unanswered_cancel_is_repeated_six_seconds_after_it_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch, took_s: float, wait_s: int
+) -> None:
+    world.opened()
+    world.alipay.cancels = [UNKNOWN]
+    monkeypatch.setattr("autodebit.payment.cancel.time", Mock(monotonic=Mock(side_effect=[7.0, 7.0 + took_s])))
+    world.cancel()
+    world.polling.start.assert_called_once_with(ID, 1, wait_s)
+
+
+@pytest.mark.parametrize(
+    ("answer", "heard"),
+    [
+        (DONE, ("accepted", "SUCCESS")),
+        (refused("PROCESS_FAIL"), ("refused", "PROCESS_FAIL")),
+        (UNKNOWN, ("unanswered", "cancel U/UNKNOWN_EXCEPTION")),
+        (OutcomeUnknown("ReadTimeout"), ("unanswered", "cancel without answer: ReadTimeout")),
+    ],
+    ids=["accepted", "refused", "unanswered", "silent"],
+)
+def test_what_a_cancel_heard_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: Answer, heard: tuple[str, str]
+) -> None:
+    cancel_heard, call_failed = Mock(spec=telemetry.cancel_heard), Mock(spec=telemetry.call_failed)
+    monkeypatch.setattr(telemetry, "cancel_heard", cancel_heard)
+    monkeypatch.setattr(telemetry, "call_failed", call_failed)
+    world.opened()
+    world.alipay.cancels = [answer]
+    world.cancel()
+    cancel_heard.assert_called_once_with(*heard, {"paymentRequestId": ID, "paymentId": None})
+    failed = [(("cancel", answer),)] if isinstance(answer, Exception) else []
+    assert call_failed.call_args_list == failed
+
+
 def test_the_account_that_pay_named_is_named(world: World) -> None:
     world.opened(merchant_account_id="shop-7")
     world.cancel()
     assert json.loads(world.alipay.calls[0][1]) == {"paymentRequestId": ID, "merchantAccountId": "shop-7"}
 
 
-def test_an_order_that_is_cancelled_is_shown_and_nobody_is_asked(world: World) -> None:
-    world.opened()
+@pytest.mark.parametrize("never_sent", [False, True], ids=["sent", "never sent"])
+def test_an_order_that_is_cancelled_is_shown_and_nobody_is_asked(world: World, never_sent: bool) -> None:
+    opened = world.opened()
+    if never_sent:
+        TABLE.note_never_sent(opened)
     first = world.cancel()
+    world.table = Mock(wraps=TABLE)
     assert world.cancel() == first
-    assert world.alipay.made("cancel") == 1
+    assert world.alipay.made("cancel") == (not never_sent)
+    assert [call[0] for call in world.table.mock_calls] == ["get"]
 
 
+@pytest.mark.parametrize("never_sent", [False, True], ids=["sent", "never sent"])
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAIL])
-def test_an_order_that_is_paid_or_failed_is_not_cancelled(world: World, status: Status) -> None:
-    world.opened()
+def test_an_order_that_is_paid_or_failed_is_not_cancelled(world: World, status: Status, never_sent: bool) -> None:
+    opened = world.opened()
+    if never_sent:
+        TABLE.note_never_sent(opened)
     world.notified(Final(status))
     with pytest.raises(OrderDecided) as decided:
         world.cancel()
     assert (decided.value.status, decided.value.members) == (409, {"orderStatus": status.value})
     assert status.value in decided.value.detail
     assert world.alipay.calls == []
+    assert world.row.contradictions == frozenset()
 
 
 def test_without_an_order_there_is_nothing_to_cancel(world: World) -> None:
@@ -237,10 +302,41 @@ def test_a_cancel_is_noted_though_a_new_round_began_meanwhile_and_is_not_noted_i
     assert world.cancel().cancel_requested_at is not None
     assert world.alipay.made("cancel") == 1
 
-    rounds[0] = NOTES_MAX
+    rounds[0] = 3
     with pytest.raises(CancelNotNoted):
         world.cancel()
     assert world.alipay.made("cancel") == 1
+
+
+def test_a_cancel_that_came_and_went_meanwhile_answers_for_this_one(world: World) -> None:
+    world.opened()
+    world.alipay.cancels = [refused("PROCESS_FAIL")]
+
+    def other_meanwhile(*arguments: Any, **named: Any) -> Any:
+        world.table = TABLE
+        world.cancel()
+        return TABLE.note_cancel(*arguments, **named)
+
+    world.table = Mock(wraps=TABLE)
+    world.table.note_cancel.side_effect = other_meanwhile
+    assert world.cancel().cancel_code == "PROCESS_FAIL"
+    assert world.alipay.made("cancel") == 1
+
+
+def test_an_order_that_is_decided_once_its_cancel_is_noted_is_not_cancelled(world: World) -> None:
+    world.opened()
+
+    def noted_and_decided(*arguments: Any, **named: Any) -> Any:
+        TABLE.note_cancel(*arguments, **named)
+        world.table = TABLE
+        world.notified(Final(Status.FAIL))
+        raise TableFault("ReadTimeoutError")
+
+    world.table = Mock(wraps=TABLE)
+    world.table.note_cancel.side_effect = noted_and_decided
+    with pytest.raises(OrderDecided):
+        world.cancel()
+    assert world.alipay.calls == []
 
 
 def test_the_success_of_what_never_left_is_a_contradiction(world: World) -> None:
@@ -260,6 +356,8 @@ def test_a_cancel_without_an_answer_stays_noted_and_is_gone_on_with(world: World
     assert (noted.status, noted.polling_round) == (Status.INIT, 1)
     assert noted.cancel_requested_at is not None
     assert noted.cancel_attempted_at is None, "its attempt has ended"
+    assert noted.next_look_at is not None
+    assert timedelta(seconds=0) < noted.next_look_at - noted.cancel_requested_at <= timedelta(seconds=6)
     world.polling.start.assert_called_once_with(ID, 1, 6)
 
 
@@ -293,17 +391,18 @@ def test_an_order_whose_schedule_is_spent_is_looked_at_again(world: World) -> No
 # --- A table that fails ------------------------------------------------------------------------------------------
 
 
-def test_if_the_order_cannot_be_read_nothing_is_noted_and_nothing_sent(world: World) -> None:
+def test_if_the_order_cannot_be_read_nothing_is_noted_and_nothing_sent(world: World, faults: Mock) -> None:
     world.table = Mock(wraps=TABLE)
     world.table.get.side_effect = TableFault("away")
     with pytest.raises(CancelNotNoted):
         world.cancel()
     assert CancelNotNoted.status == 503
     assert world.alipay.calls == []
+    faults.assert_called_once()
 
 
 @pytest.mark.parametrize("never_sent", [False, True], ids=["sent", "never sent"])
-def test_a_note_that_was_not_written_is_answered_503(world: World, never_sent: bool) -> None:
+def test_a_note_that_was_not_written_is_answered_503(world: World, faults: Mock, never_sent: bool) -> None:
     before = world.opened()
     if never_sent:
         before = TABLE.note_never_sent(before).row
@@ -313,6 +412,8 @@ def test_a_note_that_was_not_written_is_answered_503(world: World, never_sent: b
         world.cancel()
     assert world.row == before
     assert world.alipay.calls == []
+    faults.assert_called_once()
+    assert world.table.note_cancel.call_count + world.table.settle.call_count == 1, "it is not tried again"
 
 
 @pytest.mark.parametrize("never_sent", [False, True], ids=["sent", "never sent"])
@@ -347,7 +448,7 @@ def test_if_nobody_knows_whether_it_was_noted_nobody_says_so(world: World) -> No
     assert world.alipay.calls == []
 
 
-def test_an_answer_that_cannot_be_stored_leaves_the_cancel_noted(world: World) -> None:
+def test_an_answer_that_cannot_be_stored_leaves_the_cancel_noted(world: World, faults: Mock) -> None:
     world.opened()
     world.table = Mock(wraps=TABLE)
     world.table.settle.side_effect = TableFault("throttled")
@@ -355,18 +456,22 @@ def test_an_answer_that_cannot_be_stored_leaves_the_cancel_noted(world: World) -
     assert (after.status, world.row.status) == (Status.INIT, Status.INIT)
     assert world.row.cancel_requested_at is not None
     world.polling.start.assert_called_once()
+    faults.assert_called_once()
     world.later()
     world.table = TABLE
     assert world.look()["status"] == "CANCELLED"
 
 
-def test_polling_that_does_not_start_is_the_sweeps(world: World) -> None:
+def test_polling_that_does_not_start_is_the_sweeps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = Mock()
+    monkeypatch.setattr("autodebit.payment.cancel.logger", logger)
     world.opened()
     world.alipay.cancels = [UNKNOWN]
     world.polling.start.side_effect = PollingFault("throttled")
     after = world.cancel()
     assert after.overdue_at is not None
     assert [found.key for found in TABLE.overdue(after.overdue_at)] == [ID]
+    assert logger.warning.call_args.kwargs == {"reason": "throttled"}
 
 
 # --- Deaths ------------------------------------------------------------------------------------------------------
@@ -443,13 +548,42 @@ def test_a_success_between_the_note_and_the_answer_is_kept_and_says_nothing(worl
     assert cancelled.contradictions == frozenset()
 
 
-def test_a_success_after_the_cancel_was_accepted_is_kept_and_no_contradiction(world: World) -> None:
+def test_a_success_after_the_cancel_was_accepted_is_kept_and_no_contradiction(
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+) -> None:
+    logger = Mock()
+    monkeypatch.setattr("autodebit.payment.crossing.logger", logger)
     world.opened()
     world.cancel()
     for _ in range(8):
         assert world.notified().status is Status.CANCELLED
     assert world.row.crossed == {f"notify SUCCESS {PAYMENT_ID}"}
     assert world.row.contradictions == frozenset()
+    assert counted.call_args_list == [(("CancelCrossed",),)] * 8
+    assert logger.warning.call_args.kwargs == {"paymentRequestId": ID, "paymentId": PAYMENT_ID, "witness": "notify"}
+
+
+def test_a_success_whose_cancel_is_refused_before_it_can_be_kept_settles(world: World) -> None:
+    world.opened()
+    world.alipay.cancels = [UNKNOWN]
+    world.cancel()
+
+    def refused_meanwhile(*arguments: Any) -> Any:
+        TABLE.note_cancel_refused(world.row, "PROCESS_FAIL", datetime.now(UTC))
+        return TABLE.note_crossed(*arguments)
+
+    world.table = Mock(wraps=TABLE)
+    world.table.note_crossed.side_effect = refused_meanwhile
+    assert world.notified().status is Status.SUCCESS
+    assert world.row.crossed == frozenset()
+
+
+def test_a_success_that_a_cancel_held_up_which_was_refused_by_then_settles(world: World) -> None:
+    opened = world.opened()
+    real, answers = TABLE.settle, [Written(opened, won=False)]
+    world.table = Mock(wraps=TABLE)
+    world.table.settle.side_effect = lambda *arguments: answers.pop() if answers else real(*arguments)
+    assert world.notified().status is Status.SUCCESS
 
 
 @pytest.mark.parametrize("final", [Final(Status.FAIL, "RISK_REJECT"), Final(Status.CANCELLED)])
@@ -812,6 +946,17 @@ def test_the_inquiries_before_the_close_time_count_if_they_were_after_the_expiry
     assert (world.row.status, world.row.absences) == (Status.INIT, 3)
     assert world.cancel().status is Status.INIT, "the merchant's cancel is before the close time"
     assert world.look()["status"] == "INIT"
+
+
+def test_a_payment_that_was_settled_meanwhile_is_not_failed(world: World) -> None:
+    world.opened(close_in_s=-1)
+    world.alipay.cancels = world.alipay.inquiries = [NOBODY]
+    world.look()
+    settled = replace(world.notified(), absences=3)
+    table = Mock()
+    call = CancelCall(table, Mock(), 900)
+    assert call.conclude(settled, datetime.now(UTC)) is settled
+    assert table.mock_calls == []
 
 
 def test_a_payment_that_turns_up_is_not_failed(world: World) -> None:

@@ -19,6 +19,7 @@ from autodebit.payment.closing import (
     cancel_due,
     cancel_sent,
     close_time,
+    is_under_way,
     is_unresolved,
     look_at,
     never_placed,
@@ -106,8 +107,8 @@ def test_an_order_that_had_not_left_for_days_is_closed_by_the_day_on_which_it_is
 
 
 def test_before_the_close_time_nothing_is_cancelled_that_nobody_asked_to_cancel() -> None:
-    assert not cancel_due(order(), CLOSE_AT - seconds(0.001), CLOSE_AT)
-    assert not cancel_due(order(), NOW + timedelta(days=400), None)
+    assert cancel_due(order(), CLOSE_AT - seconds(0.001), CLOSE_AT) is False
+    assert cancel_due(order(), NOW + timedelta(days=400), None) is False
 
 
 def test_at_the_close_time_it_is() -> None:
@@ -212,7 +213,8 @@ def test_a_person_is_called_after_a_minute_of_cancels_without_an_answer_and_not_
     noted = order(cancel_requested_at=NOW)
     assert not unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX - 1, SENT)
     assert unresolved(noted, AFTER, CLOSE_AT, CANCELS_MAX, SENT)
-    assert not unresolved(noted, CLOSE_AT - seconds(1), CLOSE_AT, CANCELS_MAX, SENT)
+    assert unresolved(noted, CLOSE_AT, CLOSE_AT, CANCELS_MAX, SENT)
+    assert unresolved(noted, CLOSE_AT - seconds(0.001), CLOSE_AT, CANCELS_MAX, SENT) is False
     assert not unresolved(noted, AFTER, None, CANCELS_MAX, SENT)
     assert CANCELS_MAX * CANCEL_EVERY_S == 60
 
@@ -261,6 +263,7 @@ def following(row: Order, looks: int = 1, *, at: datetime = NOW, cancels: int = 
 def test_without_a_cancel_the_schedule_says_when_to_look() -> None:
     assert following(order(), 1) == NextLook(10)
     assert following(order(), 2) == NextLook(600)
+    assert following(order(), 1, at=CLOSE_AT) == NextLook(10)
     assert following(order(), 1, at=CLOSE_AT + seconds(1)) == NextLook(10)
 
 
@@ -269,6 +272,7 @@ def test_there_is_a_look_at_the_close_time_whether_the_schedule_has_one_or_not()
     assert following(order(), 2, at=before) == NextLook(at=CLOSE_AT, additional=True)
     assert following(order(), 3, at=before) == NextLook(at=CLOSE_AT, additional=True)
     assert following(order(), 1, at=before) == NextLook(10)
+    assert following(order(), 2, at=CLOSE_AT - seconds(600)) == NextLook(600), "the schedule's own look is then"
 
 
 def test_two_looks_are_three_seconds_apart_at_least() -> None:
@@ -287,6 +291,7 @@ def test_a_cancel_without_an_answer_is_repeated_every_six_seconds_for_a_minute_a
     waits = [following(noted, 2, at=AFTER, cancels=made, sent=CancelSent(2, False)) for made in range(1, 12)]
     assert waits == [NextLook(4, additional=True)] * 9 + [NextLook(600)] * 2
     assert following(noted, 2, at=AFTER, cancels=1, sent=CancelSent(30, False)) == NextLook(1, additional=True)
+    assert following(noted, 2, at=AFTER, cancels=1) == NextLook(6, additional=True)
 
 
 def test_a_cancel_without_an_answer_is_not_given_up_at_the_end_of_the_schedule() -> None:
@@ -320,6 +325,10 @@ def test_while_alipay_has_no_such_payment_it_is_asked_again_as_soon_as_that_coun
     assert following(absent, 3, at=AFTER) == NextLook(at=AFTER + seconds(10), additional=True)
 
 
+def test_an_absence_before_any_cancel_was_refused_changes_no_look() -> None:
+    assert following(order(absences=1, absent_at=AFTER - seconds(5)), 2, at=AFTER) == NextLook(600)
+
+
 def test_inquiries_that_say_something_else_are_not_repeated_every_three_seconds_for_ever() -> None:
     absent = order(cancel_code="ORDER_NOT_EXIST", absences=1, absent_at=AFTER, **REFUSED)
     late = AFTER + seconds(ABSENT_EVERY_S + 2)
@@ -336,6 +345,7 @@ def test_a_refusal_counts_as_the_first_if_there_was_none_since_the_close_time() 
     assert cancel_sent(early, refused, CLOSE_AT, 1) == CancelSent(1, refused_anew=True)
     assert cancel_sent(refused, refused, CLOSE_AT, 1) == CancelSent(1, refused_anew=False)
     assert cancel_sent(order(), refused, None, 1) == CancelSent(1, refused_anew=True)
+    assert cancel_sent(refused, refused, None, 1) == CancelSent(1, refused_anew=True), "it has no close time"
     assert cancel_sent(order(), order(cancel_requested_at=NOW), CLOSE_AT, 1) == CancelSent(1, refused_anew=False)
     assert cancel_sent(order(), order(status=Status.CANCELLED), CLOSE_AT, 1) == CancelSent(1, refused_anew=False)
 
@@ -347,6 +357,9 @@ def test_the_sweep_takes_over_a_look_that_is_late_and_one_at_the_close_time_soon
     at_close = NextLook(at=CLOSE_AT, additional=True)
     assert overdue_from(at_close, NOW, CLOSE_AT) == CLOSE_AT + seconds(CLOSE_GRACE_S)
     assert overdue_from(NextLook(10), NOW, CLOSE_AT) == overdue_at(NOW, 10)
+    assert overdue_from(NextLook(10), CLOSE_AT - seconds(50), CLOSE_AT) == CLOSE_AT + seconds(CLOSE_GRACE_S)
+    assert overdue_from(NextLook(10), CLOSE_AT - seconds(5), CLOSE_AT) == CLOSE_AT + seconds(5 + CLOSE_GRACE_S)
+    assert overdue_from(NextLook(10), CLOSE_AT, CLOSE_AT) == overdue_at(CLOSE_AT, 10)
     assert overdue_from(NextLook(10), AFTER, CLOSE_AT) == overdue_at(AFTER, 10)
     assert overdue_from(NextLook(), NOW, CLOSE_AT) == NEVER
     assert overdue_from(NextLook(10), NOW, None) == overdue_at(NOW, 10)
@@ -373,4 +386,8 @@ def test_a_look_is_at_its_instant_or_after_its_wait() -> None:
 
 
 def test_a_cancel_is_over_before_another_may_be_under_way() -> None:
-    assert CANCEL_UNDER_WAY_S > 10
+    """Its call has 10 s."""
+    sending = order(cancel_requested_at=NOW, cancel_attempted_at=NOW)
+    assert is_under_way(sending, NOW + seconds(11.999)) is True
+    assert is_under_way(sending, NOW + seconds(12)) is False
+    assert is_under_way(order(cancel_requested_at=NOW), NOW) is False

@@ -42,7 +42,7 @@ UNCONCERNED = ("tests/edges/test_transport.py", "tests/edges/agreement", "tests/
 
 WORKERS = 2
 REACH_TIMEOUT_S = 1200
-LEAST_CPU_S = 10
+LEAST_CPU_S = 4
 """A mutant under which a test computes for so long, and five times as long as it takes without it, is noticed."""
 
 LEAST_TIMEOUT_S = 60

@@ -101,9 +101,9 @@ CODES: dict[Advice, frozenset[str]] = {
 }
 """Every documented code once. A code that is not here is advised as `DO_NOT_RETRY`."""
 
-_ADVICE = {code: advice for advice, codes in CODES.items() for code in codes}
+_ADVICE: dict[str | None, Advice] = {code: advice for advice, codes in CODES.items() for code in codes}
 
 
 def advice(result_code: str | None) -> Advice:
     """The advice for a payment that failed with this code."""
-    return _ADVICE.get(result_code or "", Advice.DO_NOT_RETRY)
+    return _ADVICE.get(result_code, Advice.DO_NOT_RETRY)
