@@ -6,7 +6,9 @@ imported what the package and its tests stand on, and nothing of theirs: its for
 Hypothesis draws the same examples every time, and does not look for simpler ones.
 """
 
+import ast
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -19,7 +21,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -65,11 +66,14 @@ class Reach:
         return not mutant.function or self._contexts(mutant) == {""}
 
     def tests(self, mutant: Mutant) -> set[str]:
-        """The tests that may notice this mutant: what happens at import concerns all that touch the module."""
+        """The tests that may notice this mutant: what happens at import concerns all that touch the module, or one that
+        imports from it.
+        """
         if not self.at_import(mutant):
             return self._contexts(mutant) - {""}
-        of_module = {test for tests in self.touching[mutant.module].values() for test in tests}
-        return {test for test in self.seconds if test in of_module or _is_own(mutant, test)}
+        lines = [tests for module in _with_importers(mutant.module) for tests in self.touching.get(module, {}).values()]
+        concerned = {test for tests in lines for test in tests}
+        return {test for test in self.seconds if test in concerned or _is_own(mutant, test)}
 
     def _contexts(self, mutant: Mutant) -> set[str]:
         lines = self.touching[mutant.module]
@@ -83,6 +87,23 @@ def source_of(module: str) -> Path:
 
 def _module_in(file: str) -> str:
     return ".".join(Path(file).relative_to(PACKAGE).with_suffix("").parts)
+
+
+@functools.cache
+def _with_importers(module: str) -> set[str]:
+    """The module, and all that import from it, or from one that does."""
+    imports = {_module_in(str(file)): _imported(file) for file in PACKAGE.rglob("*.py")}
+    found, more = set[str](), {module}
+    while more:
+        found |= more
+        more = {each for each, imported in imports.items() if imported & found} - found
+    return found
+
+
+def _imported(file: Path) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}" for node in nodes for alias in node.names]
+    return {name.removeprefix("autodebit.") for name in [*names, *(str(node.module) for node in nodes)]}
 
 
 def _is_own(mutant: Mutant, test: str) -> bool:
@@ -173,7 +194,7 @@ class Trials:
         # As many at once as later: mutants that get in each other's way would all seem to be noticed. And so would all
         # if a test failed after another.
         orders = [in_order, in_order[::-1]]
-        controls = [_Fork(partial(way, None, orders[number % 2])) for number in range(WORKERS)]
+        controls = [_Fork(functools.partial(way, None, orders[number % 2])) for number in range(WORKERS)]
         for control in controls:
             if (failed := control.end(os.waitpid(control.pid, 0)[1])) is not None:
                 raise RuntimeError(f"fails in a fork without a mutant: {failed}")
@@ -181,7 +202,7 @@ class Trials:
         waiting = iter(mutants)
         while True:
             while len(running) < WORKERS and (mutant := next(waiting, None)):
-                process = _Fork(partial(way, mutant, self._tests(mutant)))
+                process = _Fork(functools.partial(way, mutant, self._tests(mutant)))
                 running[process.pid] = mutant, process
             if not running:
                 return
