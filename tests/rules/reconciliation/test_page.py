@@ -123,6 +123,10 @@ def test_what_is_missing_there_tells_our_side(one: Ours, told: tuple[Any, ...]) 
     assert list(Page([], [one], knows_no_more).missing_there([], {DAY})) == [Difference("missing-there", *told)]
 
 
+def test_nothing_is_missing_there_of_a_day_of_which_files_may_still_come() -> None:
+    assert list(Page([], [payment(), refund()], knows_no_more).missing_there([], {NEXT_DAY})) == []
+
+
 def test_differences_are_sorted_by_name_file_line_type_and_id() -> None:
     told = THERE | UNKNOWN_HERE | {"name": "amount"}
     assert order(Difference(**told)) == ("amount", "transactionItems_20261122_000.csv", 7, "PAYMENT", "ord-1")
@@ -180,6 +184,11 @@ def test_init_here_and_cancelled_there_is_inquired_once() -> None:
 @pytest.mark.parametrize(("here", "there"), [("FAIL", "SUCCESS"), ("CANCELLED", "FAIL"), ("SUCCESS", "FAIL")])
 def test_a_later_day_here_explains_a_cancel_and_nothing_else(here: str, there: str) -> None:
     assert names([line(status=there)], [payment(status=here, day=NEXT_DAY)]) == ["status"]
+
+
+def test_a_cancel_may_have_a_request_id_of_its_own() -> None:
+    cancel = line("CANCEL", request_id="cancel-1", original_request_id="ord-1", amount=-4200)
+    assert names([line(), cancel], [payment(status="CANCELLED")]) == []
 
 
 def test_a_cancel_need_not_repeat_the_amount() -> None:
