@@ -50,6 +50,7 @@ def spellings(key: str) -> dict[str, str]:
     written["begin without end"] = "-----BEGIN PRIVATE KEY-----\n" + key
     written["end without begin"] = key + "\n-----END PRIVATE KEY-----"
     written["begin and end of two kinds"] = f"-----BEGIN RSA PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----"
+    written["of two kinds without line breaks"] = written["begin and end of two kinds"].replace("\n", "")
     return written
 
 
@@ -114,6 +115,8 @@ WRONG_KEYS = {
     "other letters than ASCII": KEYS["merchant"]["pkcs8"] + "é",
     "junk inside": KEYS["merchant"]["pkcs8"][:60] + "!" + KEYS["merchant"]["pkcs8"][60:],
     "armour without a label": "-" * 10 + KEYS["merchant"]["pkcs8"],
+    "armour in small letters": f"-----BEGIN private key-----\n{KEYS['merchant']['pkcs8']}\n-----END private key-----",
+    "words around armour without a label": f"{CANARY} -----BEGIN -----{KEYS['merchant']['pkcs8']}-----END -----",
     "of no known algorithm": of_no_known_algorithm(KEYS["merchant"]["pkcs8"]),
     "an Edwards curve": base64.b64encode(
         ED25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

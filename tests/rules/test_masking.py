@@ -47,6 +47,13 @@ def test_a_token_that_the_row_knows_by_its_digest_is_removed_wherever_it_is_quot
         assert masked(sentence.format(spelling), stored.is_token) == sentence.format("***")
 
 
+@pytest.mark.parametrize("token", ["_tok-test_1234", "c2VjcmV0LXRva2Vu==", "/a+b/=="])
+@pytest.mark.parametrize("sentence", ["{} is invalid", "令牌{}无效", "no {}", "({})", "['{}']", '{{"token":"{}"}}'])
+def test_a_token_may_begin_and_end_with_other_characters_than_letters_and_digits(token: str, sentence: str) -> None:
+    stored = order(token_digest=digest(ID, token))
+    assert masked(sentence.format(token), stored.is_token) == sentence.format("***")
+
+
 def test_a_token_that_is_quoted_twice_is_removed_twice() -> None:
     stored = order(token_digest=digest(ID, "tok_test_1234"))
     assert masked("tok_test_1234 is not tok_test_1234", stored.is_token) == "*** is not ***"
@@ -59,6 +66,20 @@ def test_the_digest_of_another_payment_knows_nothing_of_a_token() -> None:
 
 def test_what_looks_like_some_token_is_masked_last_of_all() -> None:
     assert masked(f"the token {TOKEN} is invalid", unknown) == "the token *** is invalid"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked_as"),
+    [
+        ("tokenABCDEFG1234", "***"),
+        ("tokenABCDEF1234", "tokenABCDEF1234"),
+        ("tokenABCDEFGH123", "tokenABCDEFGH123"),
+        ("1-2-3-4=token/abc", "***"),
+    ],
+    ids=["16 characters, 4 digits", "15 characters", "3 digits", "digits apart"],
+)
+def test_a_token_has_16_characters_and_4_digits_at_least(text: str, masked_as: str) -> None:
+    assert masked(f"the text {text} is", unknown) == f"the text {masked_as} is"
 
 
 @pytest.mark.parametrize("token", TOKENS)

@@ -129,6 +129,22 @@ def test_a_key_verifies_under_its_own_version_alone(version: str, name: str) -> 
         verify(NOTIFIED, sign(NOTIFIED, private_key(name), version), PUBLIC_KEYS)
 
 
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [
+        ("7", "7"),
+        ("123456789", "123456789"),
+        ("1234567890", "that is no number"),
+        ("x", "that is no number"),
+        ("", "that is no number"),
+    ],
+)
+def test_an_unknown_key_version_is_named_if_it_is_one(version: str, named: str) -> None:
+    header = NOTIFICATION["signature"].replace("keyVersion=1,", f"keyVersion={version},")
+    with pytest.raises(SignatureInvalid, match=f"^key version {named}$"):
+        verify(NOTIFIED, header, NOTIFIED_KEYS)
+
+
 # --- Untrusted headers -------------------------------------------------------------------------------------------
 
 

@@ -193,6 +193,7 @@ def test_ids_are_kept_in_the_lengths_that_rows_have() -> None:
         transaction(transactionAmount={"value": "500"}),
         transaction(transactionAmount={"currency": "HKD", "value": "0"}),
         transaction(transactionAmount={"currency": "HKD", "value": "5.00"}),
+        transaction(transactionAmount={"currency": "HKD", "value": "1" * 17}),
         transaction(transactionAmount={"currency": "HKD", "value": 500}),
         transaction(transactionRequestId="", transactionId=""),
     ],
