@@ -361,6 +361,23 @@ def test_a_round_is_opened_once(rows: Any) -> None:
     assert row(rows)["pollingRound"] == 5
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: TABLE.note_watched(overdue(), LATER),
+        lambda: TABLE.start_round(overdue(), LATER),
+        lambda: TABLE.note_never_sent(order()),
+        lambda: TABLE.settle(order(), PAID, Witness.PAY, LATER),
+    ],
+)
+def test_when_the_look_before_said_it_would_come_is_forgotten_with_it(
+    rows: Any, change: Callable[[], Written[Order]]
+) -> None:
+    rows.put_item(Item=OPENED | {"lookAt": "2026-11-22T09:30:20.000Z"})
+    assert change().won
+    assert "lookAt" not in row(rows)
+
+
 def test_a_spent_schedule_is_out_of_the_sweeps_view_for_ever(rows: Any) -> None:
     TABLE.note_inquiry(opened(), "U", NEVER)
     assert row(rows)["overdueAt"] == "9999-12-31T00:00:00.000Z"

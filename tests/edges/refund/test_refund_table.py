@@ -354,6 +354,7 @@ def test_an_observed_refund_is_booked_and_told_once(world: World) -> None:
     stored = observe(world, observed())
     assert stored is not None
     assert [told.kind for told in stored.told] == ["RefundObserved"]
+    assert world.row()["tells"] is True, "the stream's filter looks for it"
     assert replace(stored, told=()) == observed()
     assert list(world.refunds.settled_on("2026-11-25")) == [], "it came from Alipay: it is not looked for there"
     assert world.left() == (1000, 990)

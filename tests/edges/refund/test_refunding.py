@@ -330,6 +330,24 @@ def test_no_more_room_is_made_than_is_needed(world: World, lacking: int) -> None
     assert world.left() == (0, None)
 
 
+def test_what_makes_just_room_enough_makes_it(world: World) -> None:
+    paid_now(world)
+    unsent(world, "990", "first")
+    world.ask("1990")
+    assert world.refunds.get("first").status is Status.FAIL
+    assert world.left() == (0, None)
+
+
+def test_what_has_made_room_before_makes_none_again(world: World) -> None:
+    paid_now(world)
+    unsent(world, "1990", "first")
+    world.ask("990")
+    unsent(world, "600", "second")
+    with pytest.raises(RefundExceedsRest):
+        world.ask("1001", "ref-3")
+    assert world.refunds.get("second").is_init
+
+
 @pytest.mark.parametrize(("seconds", "room"), [(60, False), (60.001, True)])
 def test_what_never_left_makes_room_after_a_minute(
     world: World, clock: Callable[[float], None], seconds: float, room: bool
@@ -446,6 +464,13 @@ def test_the_inquiry_for_it_shows_what_was_refunded_in_the_portal(world: World) 
     assert refusal.value.detail.startswith("1490 HKD is left")
     assert world.alipay.called("refund") == []
     assert world.left() == (1490, 500)
+
+
+def test_more_than_is_left_is_refused_without_asking_for_it(world: World) -> None:
+    without_payment_id(world)
+    with pytest.raises(RefundExceedsRest):
+        world.ask("1991")
+    assert world.alipay.calls == []
 
 
 def test_a_payment_id_that_is_not_known_is_inquired_first(world: World) -> None:
@@ -809,6 +834,14 @@ def test_one_of_ours_that_is_listed_otherwise_is_a_contradiction(
     assert world.refunds.get(REFUND_REQUEST_ID).contradictions == {said}
 
 
+def test_a_success_is_no_refusal_whatever_its_code(world: World) -> None:
+    paid_now(world)
+    code = {"resultStatus": "S", "resultCode": "REFUND_AMOUNT_EXCEED", "resultMessage": "-"}
+    world.alipay.told = [given_back(result=code)]
+    assert world.ask().status is Status.SUCCESS
+    assert world.alipay.called("inquiryPayment") == []
+
+
 def test_looking_twice_adopts_once(world: World) -> None:
     paid_now(world)
     world.alipay.usual["inquiryPayment"] = paid(transactions=[transaction()])
@@ -1010,13 +1043,14 @@ def test_a_look_names_the_account_that_was_paid(world: World) -> None:
 
 
 def test_a_look_that_settles_notes_and_calls_nothing_more(
-    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock, logged: Mock
 ) -> None:
     waiting(world)
     monkeypatch.setattr(RefundTable, "note_inquiry", Mock(side_effect=AssertionError("it has its result")))
     _, wait_s = world.inquirer.look(REFUND_REQUEST_ID, len(SCHEDULE) - 1)
     assert wait_s is None
     counted.assert_not_called()
+    assert ["settledBy" in said.kwargs for said in logged.info.call_args_list] == [True]
 
 
 def test_a_look_that_leaves_it_open_says_so_and_the_last_one_what_was_heard(world: World, logged: Mock) -> None:
@@ -1040,8 +1074,8 @@ def test_an_inquired_failure_gives_back_what_was_reserved(world: World) -> None:
 
 def test_a_refund_that_has_its_result_is_not_inquired(world: World) -> None:
     paid_now(world)
-    world.ask()
-    world.inquirer.look(REFUND_REQUEST_ID, 0)
+    done = world.ask()
+    assert world.inquirer.look(REFUND_REQUEST_ID, 0) == (done, 15)
     assert world.alipay.called("inquiryRefund") == []
 
 

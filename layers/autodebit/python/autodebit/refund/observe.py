@@ -61,8 +61,6 @@ def refunds_in(answer: dict[str, Any]) -> Iterator[Seen]:
     if result_of(answer)[0] != "S" or not isinstance(transactions, list):
         return
     for transaction in transactions:
-        if not isinstance(transaction, dict):
-            continue
         kind, status = text_at(transaction, "transactionType"), text_at(transaction, "transactionStatus")
         currency = text_at(transaction, "transactionAmount", "currency")
         value = text_at(transaction, "transactionAmount", "value")
