@@ -21,7 +21,7 @@ from autodebit.errors import (
     RequestInvalid,
     TableFault,
 )
-from autodebit.payment.answers import found, taken
+from autodebit.payment.answers import found, named_order, taken
 from autodebit.payment.order import Status
 
 from tests.kit.samples import ID, TOKEN, order
@@ -66,6 +66,25 @@ def test_header_names_have_no_case_and_values_do(name: str) -> None:
         "client-id": "SANDBOX_x",
         "signature": "aB",
     }
+
+
+@pytest.mark.parametrize("event", [{}, {"pathParameters": None}, {"pathParameters": {}}])
+def test_without_an_id_in_the_path_no_order_is_named(event: dict[str, Any]) -> None:
+    with pytest.raises(OrderNotFound):
+        named_order(event)
+
+
+@pytest.mark.parametrize(("text", "named"), [("x" * 64, True), ("x" * 65, False), ("a b", False), ("", False)])
+def test_what_cannot_be_an_id_names_no_order(text: str, named: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = Mock()
+    monkeypatch.setattr("autodebit.payment.answers.logger", logger)
+    event = {"pathParameters": {"paymentRequestId": text}}
+    if named:
+        assert named_order(event) == text
+        logger.append_keys.assert_called_once_with(paymentRequestId=text)
+    else:
+        with pytest.raises(OrderNotFound):
+            named_order(event)
 
 
 # --- Answers -----------------------------------------------------------------------------------------------------

@@ -280,10 +280,37 @@ def test_a_business_type_is_one_of_five_or_some_of_them(business_type: str) -> N
     assert check_pay_fields(at("order.extendInfo", extra)) == []
 
 
-@pytest.mark.parametrize("extra", [{}, {"businessType": "6"}, {"businessType": "1,2"}, {"businessType": ""}])
-def test_any_other_business_type_is_named(extra: dict[str, str]) -> None:
-    faults = check_pay_fields(at("order.extendInfo", {"chinaExtraTransInfo": extra}))
-    assert [fault.field for fault in faults] == ["order.extendInfo.chinaExtraTransInfo.businessType"]
+@pytest.mark.parametrize("business_type", [None, "6", "1,2", "", "1|6", "1|2|3|4|5|1"])
+def test_any_other_business_type_is_named(business_type: str | None) -> None:
+    extra = {} if business_type is None else {"businessType": business_type}
+    rule = "must be of 1 (hotel), 2 (air), 3 (study abroad), 4 (goods), 5 (other), joined by |"
+    assert check_pay_fields(at("order.extendInfo", {"chinaExtraTransInfo": extra})) == [
+        FieldError("order.extendInfo.chinaExtraTransInfo.businessType", rule if extra else "is required")
+    ]
+
+
+AN_AGREEMENT = "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "detail"),
+    [
+        ("agreementId", "A-Z_09-", None),
+        ("agreementId", "a" * 64, None),
+        ("agreementId", "a" * 65, AN_AGREEMENT),
+        ("agreementId", "a b", AN_AGREEMENT),
+        ("agreementId", "", AN_AGREEMENT),
+        ("agreementId", None, "is required; null is no value"),
+        ("paymentMethodType", "x" * 64, None),
+        ("paymentMethodType", "x" * 65, "must be at most 64 characters"),
+        ("extendInfo", "x" * 2048, None),
+        ("extendInfo", "x" * 2049, "must be at most 2048 characters"),
+        ("paymentMethodId", TOKEN, "must be left out where agreementId is given"),
+    ],
+)
+def test_an_agreement_stands_for_the_token(name: str, value: Any, detail: str | None) -> None:
+    faults = check_pay_fields(request(paymentMethod={"agreementId": "agr-1", name: value}))
+    assert faults == ([FieldError(f"paymentMethod.{name}", detail)] if detail else [])
 
 
 @pytest.mark.parametrize("path", OBJECTS)

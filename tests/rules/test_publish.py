@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from autodebit import telemetry
 from autodebit.errors import DeadLetterFault
 from autodebit.event_bus import BATCH_BYTES_MAX, Refusal, batches, size_of
 from autodebit.events import Event, Told
-from autodebit.publish import PUTS_MAX, Publisher
+from autodebit.publish import MARGIN_MS, Publisher
 
 from tests.kit.samples import NOW
 
@@ -199,7 +199,39 @@ def test_a_call_is_as_large_as_it_may_be_and_no_larger() -> None:
     assert [len(batch) for batch in split] == [2, 2, 2, 1]
 
 
-def test_blame_takes_as_many_calls_as_it_says() -> None:
+def test_blame_takes_four_calls() -> None:
     bus = Bus({"r0:1": FAULT})
     publish(bus, Letters(), record("r0", None), record("r1", None))
-    assert sum("r0:1" in call for call in bus.calls) == PUTS_MAX
+    assert sum("r0:1" in call for call in bus.calls) == 4
+
+
+def test_pauses_grow_to_five_seconds() -> None:
+    _, pauses = publish(Bus({"r0:1": THROTTLED}), Letters(), record("r0", None), tries=14)
+    assert pauses == pytest.approx([0.1, 0.3, 0.9, 2.7, 5.0, 5.0, 5.0])
+
+
+def test_the_time_that_is_left_holds_a_call_and_its_letter() -> None:
+    """Either ends within 4 s."""
+    assert MARGIN_MS == 10_000
+
+
+@pytest.fixture
+def logger(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    logger = Mock()
+    monkeypatch.setattr("autodebit.publish.logger", logger)
+    return logger
+
+
+def test_what_comes_again_is_counted_and_logged_with_its_reasons(counted: Mock, logger: Mock) -> None:
+    bus = Bus({"r0:1": THROTTLED, "r1:1": FAULT, "r2:1": THROTTLED})
+    again, _ = publish(bus, Letters(), *(record(f"r{number}", None) for number in range(3)), tries=6)
+    assert len(again) == 3
+    assert counted.call_args_list == [call("EventsPut", 0), call("EventsDelayed", 3)]
+    assert logger.warning.call_args.kwargs == {"records": 3, "reasons": ["InternalFailure", "ThrottlingException"]}
+
+
+def test_what_is_buried_is_counted_and_logged(counted: Mock, logger: Mock) -> None:
+    letters = Letters()
+    publish(Bus({"r0:1": FAULT}), letters, record("r0", None), record("r1", None))
+    assert counted.call_args_list == [call("EventsPut", 1), call("EventsBuried")]
+    assert logger.error.call_args.kwargs == letters.kept[0]
