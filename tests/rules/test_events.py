@@ -33,6 +33,10 @@ def contradiction(row: Order, said: str) -> Told:
     return Told(CONTRADICTED, LATER, shown_json({**row.shown, "contradiction": said}))
 
 
+def test_what_an_event_shows_is_json_without_spaces_and_in_its_own_characters() -> None:
+    assert shown_json({"order": {"name": "電影", "count": 1}}) == '{"order":{"name":"電影","count":1}}'
+
+
 @pytest.mark.parametrize("status", sorted({to for _, to in TRANSITIONS}))
 def test_an_order_that_left_init_is_told_as_get_shows_it(status: Status) -> None:
     [event] = events(order(), settled(status))

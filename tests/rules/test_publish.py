@@ -10,7 +10,7 @@ import pytest
 from autodebit import telemetry
 from autodebit.errors import DeadLetterFault
 from autodebit.event_bus import BATCH_BYTES_MAX, Refusal, batches, size_of
-from autodebit.events import Event, Told
+from autodebit.events import Event, Told, replay
 from autodebit.publish import MARGIN_MS, Publisher
 
 from tests.kit.samples import NOW
@@ -111,6 +111,13 @@ def test_a_record_that_tells_nothing_makes_no_call() -> None:
     assert bus.calls == []
 
 
+def test_a_row_that_is_new_tells_all_that_it_holds() -> None:
+    bus, new = Bus(), record("r", None, "{}")
+    del new["dynamodb"]["OldImage"]
+    assert publish(bus, Letters(), new) == ([], [])
+    assert bus.taken == ["r:1", "r:2"]
+
+
 def test_what_failed_in_passing_is_put_again_alone_and_nothing_else_is() -> None:
     bus = Bus({"r1:1": [FAULT, FAULT]})
     again, pauses = publish(bus, Letters(), *(record(f"r{number}", None) for number in range(3)))
@@ -134,12 +141,13 @@ def test_one_that_is_never_taken_goes_to_the_dead_letters_and_its_neighbours_arr
 
 def test_the_only_one_goes_to_the_dead_letters_when_time_is_up_for_others_wait_behind_it() -> None:
     bus, letters = Bus({"r0:1": FAULT}), Letters()
-    again, _ = publish(bus, letters, record("r0", None), tries=20)
+    again, _ = publish(bus, letters, record("r0", None), tries=8)
     assert (again, [letter["eventId"] for letter in letters.kept]) == ([], ["r0:1"])
+    assert len(bus.calls) == 4
 
 
 def test_the_only_one_is_not_blamed_for_being_throttled_or_before_it_was_really_tried() -> None:
-    for refusal, tries in ((THROTTLED, 100), (FAULT, 2)):
+    for refusal, tries in ((THROTTLED, 100), (FAULT, 7)):
         bus, letters = Bus({"r0:1": refusal}), Letters()
         again, _ = publish(bus, letters, record("r0", None), tries=tries)
         assert (again, letters.kept) == (["number-r0"], [])
@@ -175,6 +183,17 @@ def test_an_event_that_no_call_holds_goes_to_the_dead_letters_at_once_and_empty(
     assert letters.kept == [
         {"keys": {"id": "large"}, "reason": "too large", "eventId": "large:1", "detail-type": "Kind"}
     ]
+
+
+def test_an_event_that_just_fits_into_a_call_is_put() -> None:
+    def of_length(length: int) -> str:
+        return json.dumps({"row": "x" * length})
+
+    [empty] = replay(Row("r0", (Told("Kind", NOW, of_length(0)),)))
+    most = BATCH_BYTES_MAX - size_of(empty)
+    bus, letters = Bus(), Letters()
+    publish(bus, letters, record("r0", of_length(most)), record("r1", of_length(most + 1)))
+    assert (bus.taken, [letter["eventId"] for letter in letters.kept]) == (["r0:1"], ["r1:1"])
 
 
 def test_a_record_whose_letter_cannot_be_kept_comes_again() -> None:

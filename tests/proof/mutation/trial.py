@@ -290,13 +290,15 @@ def _end_after(seconds: float) -> None:
 
 
 def _code_of(code: CodeType, qualified_name: str) -> CodeType:
+    """The code of a function in that of its module; a generic one's is within that of its type parameters."""
+    return next(each for each in _codes_in(code) if each.co_qualname == qualified_name)
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            if inner.co_qualname == qualified_name:
-                return inner
-            if qualified_name.startswith(f"{inner.co_qualname}."):
-                return _code_of(inner, qualified_name)
-    raise LookupError(qualified_name)
+            yield inner
+            yield from _codes_in(inner)
 
 
 class _Fork:
