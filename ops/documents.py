@@ -19,7 +19,7 @@ def row(row: Order | Refund, now: datetime, close_after_s: int, refunds: Sequenc
         **shown,
         "lastHeard": last_heard(row) if row.is_init else None,
         "story": [entry.document for entry in story(row)],
-        "next": what_next(row, now, close_after_s),
+        "next": what_next(row, now, close_after_s, refunds),
         "refunds": [refund_document(refund) for refund in refunds],
     }
     return {name: value for name, value in document.items() if value}

@@ -36,7 +36,7 @@ def show(row: Order | Refund, refunds: Sequence[Refund], now: datetime, close_af
     parts: list[RenderableType] = [_head(row, now), Text(), happened]
     if refunds:
         parts += [Text(), _refunds(refunds)]
-    return Group(*parts, Text(), Text("What happens next", style="bold"), *_steps(row, now, close_after_s))
+    return Group(*parts, Text(), Text("What happens next", style="bold"), *_steps(row, refunds, now, close_after_s))
 
 
 def _head(row: Order | Refund, now: datetime) -> Text:
@@ -53,8 +53,8 @@ def _head(row: Order | Refund, now: datetime) -> Text:
     return head.append(f"\nAlipay's id {alipays_id}") if alipays_id else head
 
 
-def _steps(row: Order | Refund, now: datetime, close_after_s: int) -> list[Text]:
-    return [Text(f"  {step}") for step in what_next(row, now, close_after_s)]
+def _steps(row: Order | Refund, refunds: Sequence[Refund], now: datetime, close_after_s: int) -> list[Text]:
+    return [Text(f"  {step}") for step in what_next(row, now, close_after_s, refunds)]
 
 
 def _refunds(refunds: Sequence[Refund]) -> Table:

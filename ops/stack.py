@@ -155,12 +155,16 @@ def open_stack(name: str, description: Path | None) -> Stack:
 
     Sets the variables that the shared package reads when it is imported.
     """
+    if region := os.environ.get("AWS_REGION"):  # which the SDKs of other languages know, and boto3 does not
+        os.environ["AWS_DEFAULT_REGION"] = region
     if description is not None:
         name = _use_local(description)
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
     try:
         [described] = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except NoRegionError:
+        raise OpsFailed("no region: set AWS_REGION, or AWS_PROFILE to a profile that has one") from None
     except (BotoCoreError, ClientError) as error:
         raise OpsFailed(f"stack {name}: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}

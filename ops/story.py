@@ -5,7 +5,7 @@ Pure: a row and the time go in, sentences come out.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -171,9 +171,15 @@ def last_heard(row: Order | Refund) -> str:
     return row.last_inquiry or "nothing since it was sent"
 
 
-def what_next(row: Order | Refund, now: datetime, close_after_s: int) -> list[str]:
-    """What happens to the row by itself, and what a person may do. `close_after_s` is the template's CloseAfter."""
+def what_next(row: Order | Refund, now: datetime, close_after_s: int, refunds: Sequence[Refund] = ()) -> list[str]:
+    """What happens to the row by itself, and what a person may do.
+
+    `close_after_s` is the template's CloseAfter, `refunds` are those of a payment.
+    """
     steps = list(_order_next(row, now, close_after_s) if isinstance(row, Order) else _refund_next(row, now))
+    steps += [
+        f"Its refund {refund.key} has no result yet: `ops show {refund.key}`." for refund in refunds if refund.is_init
+    ]
     return steps or ["Nothing: it has its result."]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_everything_that_is_imported_is_pinned() -> None:
             waiting += [MODULES[module] for module in (inner, inner.rpartition(".")[0]) if module in MODULES]
     outside -= sys.stdlib_module_names | {"ops"}
     assert {WITH.get(name, name).replace("_", "-") for name in outside} == set(PINNED)
+
+
+def test_the_wheel_has_all_of_it_in_the_place_where_it_is_imported_from(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT / "ops", capture_output=True, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    code = "import autodebit, ops.commands, ops.documents, ops.screens; print(autodebit.__file__, ops.__file__)"
+    environment = {"PYTHONPATH": str(wheel), "ORDERS_TABLE": "o", "REFUNDS_TABLE": "r", "AGREEMENTS_TABLE": "a"}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.stdout.split() == [f"{wheel}/autodebit/__init__.py", f"{wheel}/ops/__init__.py"], ran.stderr
 
 
 def test_the_versions_are_the_functions_own_where_they_have_one() -> None:

@@ -238,6 +238,13 @@ def test_one_screen_tells_the_whole_story(name: str) -> None:
     same_as_kept(name, text)
 
 
+def test_a_payment_that_has_its_result_names_the_refund_that_has_none() -> None:
+    row, _ = SCREENS["acknowledged"]
+    text = as_text(show(row, [refund()], NOW, CLOSE_AFTER_S))
+    assert "Its refund ref-1 has no result yet: `ops show ref-1`." in text
+    assert "Nothing: it has its result." not in text
+
+
 def test_what_is_open_is_a_list() -> None:
     rows = [row for row, _ in SCREENS.values()]
     same_as_kept("open", as_text(waiting(rows, NOW + timedelta(seconds=120))))
