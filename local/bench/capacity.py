@@ -16,8 +16,13 @@ from local.bench.recorder import Call
 
 Json = dict[str, Any]
 
-INDEX_KEYS = ("openShard", "lookAt")
-INDEXED = (*INDEX_KEYS, "paymentRequestId", "pollingRound", "sentAt")
+INDEXES: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = (
+    (("watchShard", "overdueAt"), ("pollingRound", "attemptedAt")),
+    (("settledDay", "settledAt"), ("status", "currency", "amountValue", "paymentId")),
+    (("attentionShard", "attentionSince"), ()),
+    (("referenceOrderId", "createdAt"), ()),
+)
+"""The order table's indexes in the template: their keys, and what else they hold."""
 
 
 class Meter:
@@ -64,19 +69,23 @@ class Meter:
 
 
 def index_units(before: Json, after: Json) -> int:
-    """Writes of the index: one to put or delete an entry, two to move it to another key, none if nothing changed."""
-    was, now = _entry(before), _entry(after)
+    """Writes of all indexes: one to put or delete an entry, two to move it to another key, none if it is as it was."""
+    return sum(_entry_units(keys, held, before, after) for keys, held in INDEXES)
+
+
+def _entry_units(keys: tuple[str, str], held: tuple[str, ...], before: Json, after: Json) -> int:
+    was, now = _entry(keys, held, before), _entry(keys, held, after)
     if was == now:
         return 0
     if was is None or now is None:
         return 1
-    return 1 if all(was[name] == now[name] for name in INDEX_KEYS) else 2
+    return 1 if all(was[name] == now[name] for name in keys) else 2
 
 
-def _entry(row: Json) -> Json | None:
-    if not all(name in row for name in INDEX_KEYS):
+def _entry(keys: tuple[str, str], held: tuple[str, ...], row: Json) -> Json | None:
+    if not all(name in row for name in keys):
         return None
-    return {name: row[name] for name in INDEXED if name in row}
+    return {name: row[name] for name in (*keys, *held) if name in row}
 
 
 def size(row: Json) -> int:
@@ -86,10 +95,15 @@ def size(row: Json) -> int:
 
 def _value_size(value: Json) -> int:
     kind, content = next(iter(value.items()))
-    if kind == "S":
-        return len(content.encode())
-    if kind == "N":
-        return ceil(len(content.lstrip("-0.").replace(".", "")) / 2) + 1
-    if kind == "SS":
-        return sum(len(text.encode()) for text in content)
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return ceil(len(content.lstrip("-0.").replace(".", "")) / 2) + 1
+        case "SS":
+            return sum(len(text.encode()) for text in content)
+        case "L":
+            return 3 + sum(1 + _value_size(each) for each in content)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + _value_size(each) for name, each in content.items())
     return 1

@@ -42,3 +42,18 @@ def test_a_log_line_is_one_line_of_ascii_whatever_it_quotes(text: str) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["said"] == text
+
+
+def test_a_log_line_does_not_repeat_what_its_log_group_says() -> None:
+    class Context:
+        function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "shop-Notify", 512, "arn", "r-1"
+
+    @telemetry.logger.inject_lambda_context(clear_state=True)
+    def handler(event: object, context: object) -> str:
+        record = logging.LogRecord("autodebit", logging.INFO, __file__, 1, "payment settled", None, None)
+        return telemetry.logger.registered_formatter.format(record)
+
+    line = json.loads(handler({}, Context()))
+    telemetry.logger.remove_keys(["function_request_id", "cold_start"])
+    assert line["function_request_id"] == "r-1"
+    assert not line.keys() & {"function_name", "function_memory_size", "function_arn"}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.bench.capacity import INDEXES
 from local.bench.payments import ENVIRONMENT
 from local.bench.workshop import FUNCTIONS
 from tests.kit.template import TEMPLATE
@@ -20,3 +21,13 @@ def test_a_measured_function_sees_every_variable_of_the_template(function: str) 
 )
 def test_it_is_measured_with_the_defaults(variable: str, parameter: str) -> None:
     assert ENVIRONMENT[variable] == str(PARAMETERS[parameter]["Default"])
+
+
+def test_every_index_of_the_order_table_is_charged() -> None:
+    declared = {
+        tuple(key["AttributeName"] for key in index["KeySchema"]): tuple(
+            index["Projection"].get("NonKeyAttributes", ())
+        )
+        for index in RESOURCES["OrderTable"]["Properties"]["GlobalSecondaryIndexes"]
+    }
+    assert dict(INDEXES) == declared

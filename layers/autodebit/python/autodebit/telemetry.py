@@ -9,7 +9,6 @@ import json
 import traceback
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
@@ -26,8 +25,17 @@ from autodebit.errors import (
 
 NAMESPACE = "autodebit"
 
-# Lines are ASCII: a message may bring characters that end a line somewhere, or that a terminal obeys.
-logger = Logger(log_uncaught_exceptions=False, json_serializer=partial(json.dumps, default=str, separators=(",", ":")))
+_KNOWN_ELSEWHERE = {"function_name", "function_memory_size", "function_arn"}
+"""What the library adds to each line, and the log group says already. A line is paid by its length."""
+
+
+def _line(fields: dict[str, Any]) -> str:
+    """A log line. It is ASCII: a message may bring characters that end a line somewhere, or that a terminal obeys."""
+    kept = {name: value for name, value in fields.items() if name not in _KNOWN_ELSEWHERE}
+    return json.dumps(kept, default=str, separators=(",", ":"))
+
+
+logger = Logger(log_uncaught_exceptions=False, json_serializer=_line)
 metrics = Metrics(namespace=NAMESPACE)
 # An invocation that has nothing to count is the usual case.
 warnings.filterwarnings("ignore", "No application metrics to publish", UserWarning)
