@@ -238,7 +238,11 @@ def test_a_secret_may_begin_with_a_byte_order_mark() -> None:
 
 
 def test_a_fault_in_the_secrets_json_is_named_by_line_and_column() -> None:
-    assert "not JSON at line 2, column" in refusal('{"clientId":\n 5Y00}')
+    assert refusal('{"clientId":\n 5Y00}').startswith("the secret is not JSON at line 2, column 3; ")
+
+
+def test_a_number_that_is_too_long_is_a_fault_in_the_secrets_json() -> None:
+    assert refusal("1" * 5_000) == "the secret is not JSON"
 
 
 @pytest.mark.parametrize("field", ["clientId", "privateKeyVersion"])

@@ -554,6 +554,7 @@ def test_an_order_waits_for_a_person_until_somebody_has_seen_all_that_is_told(ro
     assert not TABLE.acknowledge(seen, "bob", "again", LATER).won
     again = TABLE.note_contradiction(taken.row, "c", LATER).row
     assert list(TABLE.waiting_for_a_person()) == [ID]
+    assert row(rows)["attentionSince"] == f"{LATER:%Y-%m-%dT%H:%M:%S}.000Z", "not since what is acknowledged"
     assert [entry.by for entry in TABLE.acknowledge(again, "bob", "too", LATER).row.acknowledged] == ["ada", "bob"]
 
 

@@ -160,6 +160,12 @@ def test_nothing_is_blamed_for_a_bus_that_takes_nothing() -> None:
     assert (again, letters.kept) == ([f"number-{key}" for key in keys], [])
 
 
+def test_nothing_is_blamed_because_the_bus_took_others_before_it() -> None:
+    bus, letters = Bus({"r10:1": FAULT}), Letters()
+    again, _ = publish(bus, letters, *(record(f"r{number}", None) for number in range(11)), tries=100)
+    assert (again, letters.kept) == (["number-r10"], [])
+
+
 def test_nothing_is_blamed_for_being_throttled() -> None:
     bus, letters = Bus({"r0:1": THROTTLED}), Letters()
     again, _ = publish(bus, letters, record("r0", None), record("r1", None), tries=30)

@@ -266,7 +266,7 @@ class Trials:
         return self._first_failure([items[test] for test in tests])
 
     def _first_failure(self, items: list[pytest.Item]) -> str | None:
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):
             _end_after(self._reach.seconds.get(item.nodeid, 0))
             # What a file or the session has set up stays for the next test.
             try:
