@@ -7,8 +7,7 @@ import pytest
 from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.payment.order import order_document
-from autodebit.polling import DEFAULT_SCHEDULE, NEVER
-from autodebit.refund.inquire import SCHEDULE
+from autodebit.polling import NEVER
 from autodebit.refund.observe import refunds_in
 from autodebit.refund.refund import Status, Witness, refund_document
 from autodebit.refund.seen import Seen
@@ -128,12 +127,6 @@ def test_a_result_disputes_another_if_money_came_back_by_one_account_only_or_twi
     status: Status, refund_id: str | None, says: Status, names: str | None, disputed: bool
 ) -> None:
     assert refund(status=status, refund_id=refund_id).disputes(Final(says, transaction_id=names)) is disputed
-
-
-def test_the_schedule_asks_three_times_after_15_s_and_then_through_a_day() -> None:
-    assert SCHEDULE[:3] == (15, 15, 15)
-    assert SCHEDULE[3:] == DEFAULT_SCHEDULE[6:]
-    assert SCHEDULE[3:] == (120, 600, 600, 3600, 2 * 3600, 6 * 3600, 15 * 3600)
 
 
 # --- The order -----------------------------------------------------------------------------------------------------
