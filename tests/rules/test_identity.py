@@ -86,6 +86,22 @@ def test_the_stored_identity_names_its_version_and_no_value() -> None:
     assert "1990" not in stored
 
 
+def test_digests_that_rows_hold_stay() -> None:
+    assert digest("ord-1", "a token") == "k9bIXtRsSqHQy0II"
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_a_field_that_is_empty_is_one_that_is_missing(path: str) -> None:
+    assert differing(identity(put(pay_request(), path, None)), put(pay_request(), path, "")) == []
+
+
+def test_a_payment_by_agreement_and_one_by_token_differ_in_their_wallet_too() -> None:
+    by_agreement = pay_request() | {"paymentMethod": {"paymentMethodType": "DANA", "agreementId": "agr-1"}}
+    differ = [f"paymentMethod.{name}" for name in ("paymentMethodType", "paymentMethodId", "agreementId")]
+    assert differing(identity(by_agreement), pay_request()) == differ
+    assert differing(identity(pay_request()), by_agreement) == differ
+
+
 def test_the_digest_of_a_token_differs_from_payment_to_payment() -> None:
     assert digest("ord-1", TOKEN) != digest("ord-2", TOKEN)
 

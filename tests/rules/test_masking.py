@@ -59,6 +59,20 @@ def test_a_token_that_is_quoted_twice_is_removed_twice() -> None:
     assert masked("tok_test_1234 is not tok_test_1234", stored.is_token) == "*** is not ***"
 
 
+def test_tokens_that_touch_are_removed_each() -> None:
+    stored = order(token_digest=digest(ID, "a1b2=="))
+    assert masked("a1b2==a1b2== is invalid", stored.is_token) == "****** is invalid"
+
+
+def test_a_token_within_a_token_is_removed_with_it() -> None:
+    assert masked("no tok_test_1234 here", {"tok_test_1234", "test"}.__contains__) == "no *** here"
+
+
+def test_the_longest_token_is_removed_from_the_end_of_a_long_message_though_each_character_is_encoded() -> None:
+    stored = order(token_digest=digest(ID, "/" * 128))
+    assert masked("no " * 100 + "%2F" * 128 + " here", stored.is_token) == "no " * 100 + "*** here"
+
+
 def test_the_digest_of_another_payment_knows_nothing_of_a_token() -> None:
     assert not order(token_digest=digest("another", TOKEN)).is_token(TOKEN)
     assert not order().is_token("")

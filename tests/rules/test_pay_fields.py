@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from autodebit.alipay.amount import Amount, multiple_fault
 from autodebit.errors import FieldError
 from autodebit.payment.fields import OWNED, PAYMENT_REQUEST_ID, check_pay_fields
 from hypothesis import given
@@ -264,6 +265,15 @@ def test_an_amount_is_a_multiple_of_what_the_wallet_and_the_currency_move(
     errors = check_pay_fields(fields)
     assert [error.field for error in errors] == ["paymentAmount.value"] * (multiple is not None)
     assert all(f"a multiple of {multiple} in {currency}" in error.detail for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("currency", "wallet", "within"),
+    [("IDR", None, "100 in IDR"), ("IDR", "DANA", "100 in IDR"), ("TWD", "JKOPAY", "100 in TWD with JKOPAY")],
+)
+def test_of_what_an_amount_must_be_a_multiple_is_told(currency: str, wallet: str | None, within: str) -> None:
+    faults = multiple_fault(Amount(currency, "150"), "refundAmount", wallet)
+    assert faults == [FieldError("refundAmount.value", f"must be a multiple of {within}, in minor units")]
 
 
 def test_a_fault_of_the_wallet_hides_none_of_the_amount() -> None:
