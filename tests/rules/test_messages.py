@@ -1,6 +1,7 @@
 """Messages as bytes: what is read of untrusted ones, and which bytes stand for one payment."""
 
 import contextlib
+import hashlib
 import json
 import random
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from autodebit.alipay.strict_json import JsonInvalid, parse_object, text_at
 from autodebit.errors import AutodebitError, NotificationMalformed, RequestInvalid
 from autodebit.payment.naming import naming_body
 from autodebit.payment.notification import parse_notification
-from autodebit.payment.request import PayRequest, parse_pay_request
+from autodebit.payment.request import PayRequest, parse_cancel_request, parse_pay_request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -286,6 +287,39 @@ def _shuffled(value: Any, order: random.Random) -> Any:
         order.shuffle(names)
         return {name: _shuffled(value[name], order) for name in names}
     return [_shuffled(item, order) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("named", [{}, {"paymentMethodType": "ALIPAY_HK"}], ids=["unnamed", "named"])
+def test_an_agreements_wallet_and_token_stand_in_its_place(named: dict[str, str]) -> None:
+    by_agreement = parsed(request(paymentMethod={"agreementId": "agr-1", "extendInfo": "x"} | named))
+    assert (by_agreement.agreement_id, parsed(request()).agreement_id) == ("agr-1", None)
+    debit = Mock(customer_belongs_to="ALIPAY_HK", access_token=TOKEN)
+    call = by_agreement.pay_call("e", NOTIFY_URL, debit)
+    assert json.loads(call.body)["paymentMethod"] == {
+        "extendInfo": "x",
+        "paymentMethodType": "ALIPAY_HK",
+        "paymentMethodId": TOKEN,
+    }
+    assert call.sha256 == hashlib.sha256(call.body).hexdigest()
+
+
+def test_another_wallet_than_the_agreements_is_refused() -> None:
+    other = parsed(request(paymentMethod={"agreementId": "agr-1", "paymentMethodType": "DANA"}))
+    with pytest.raises(RequestInvalid) as refused:
+        other.pay_call("e", NOTIFY_URL, Mock(customer_belongs_to="ALIPAY_HK", access_token=TOKEN))
+    assert [error.field for error in refused.value.errors] == ["paymentMethod.paymentMethodType"]
+
+
+@pytest.mark.parametrize("text", [b"", b" \n", b"{}", b" { } "])
+def test_a_request_to_cancel_says_nothing(text: bytes) -> None:
+    parse_cancel_request(text)
+
+
+@pytest.mark.parametrize("text", [b"x", b"[]", b"null", b'{"a":"b"}'])
+def test_a_request_to_cancel_that_says_something_is_refused(text: bytes) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        parse_cancel_request(text)
+    assert [error.field for error in refused.value.errors] == ["body"]
 
 
 def test_the_agreements_wallet_decides_which_amounts_move() -> None:

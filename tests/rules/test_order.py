@@ -1,11 +1,14 @@
 """The order as merchants see it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from autodebit.alipay.amount import Amount
+from autodebit.alipay.reading import Final
 from autodebit.instants import utc_text
-from autodebit.payment.order import Status, Witness, order_document
+from autodebit.payment.order import Order, Status, Witness, order_document
+from autodebit.polling import NEVER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +24,66 @@ def test_an_init_order_leaves_out_what_is_not_known() -> None:
         "createdAt": "2026-11-22T09:30:00Z",
         "expiresAt": "2026-11-22T09:30:55Z",
     }
+
+
+def test_an_init_order_tells_of_its_cancel_its_next_look_and_that_it_never_left() -> None:
+    row = order(never_sent=True, cancel_requested_at=NOW, overdue_at=NOW + timedelta(seconds=70))
+    document = order_document(row)
+    told = {name: document[name] for name in document.keys() - order_document(order()).keys()}
+    assert told == {
+        "neverSent": True,
+        "nextLookAt": "2026-11-22T09:30:10Z",
+        "cancelRequestedAt": "2026-11-22T09:30:00Z",
+    }
+    settled = order_document(replace(row, status=Status.CANCELLED))
+    assert not {"neverSent", "nextLookAt"} & settled.keys()
+
+
+def test_what_was_given_back_is_shown_but_not_by_the_event_of_the_result() -> None:
+    paid = order(status=Status.SUCCESS, refunded=500)
+    refunded = {"refundedAmount": {"currency": "HKD", "value": "500"}}
+    assert paid.shown_now == {"order": order_document(paid)}
+    assert order_document(paid) == order_document(order(status=Status.SUCCESS)) | refunded
+    assert paid.shown == {"order": order_document(order(status=Status.SUCCESS))}
+
+
+def test_an_order_whose_schedule_has_ended_is_spent() -> None:
+    assert order(overdue_at=NEVER).is_spent
+    assert not order(overdue_at=NOW).is_spent
+
+
+PAID = Final(Status.SUCCESS, transaction_id=PAYMENT_ID)
+
+
+@pytest.mark.parametrize(
+    ("row", "final", "crossed"),
+    [
+        (order(cancel_requested_at=NOW), PAID, True),
+        (order(cancel_doubted=True), PAID, True),
+        (order(status=Status.CANCELLED, cancel_requested_at=NOW), PAID, True),
+        (order(status=Status.FAIL, cancel_requested_at=NOW), PAID, False),
+        (order(cancel_requested_at=NOW), Final(Status.FAIL), False),
+        (order(), PAID, False),
+    ],
+)
+def test_a_success_crosses_a_cancel_that_is_noted_or_doubted(row: Order, final: Final[Status], crossed: bool) -> None:
+    assert row.is_crossed_by(final) is crossed
+
+
+@pytest.mark.parametrize(
+    ("row", "final", "disputed"),
+    [
+        (order(), PAID, False),
+        (order(status=Status.CANCELLED), PAID, True),
+        (order(status=Status.CANCELLED, cancel_requested_at=NOW), PAID, False),
+        (order(status=Status.CANCELLED), Final(Status.FAIL), False),
+        (order(status=Status.SUCCESS, payment_id=PAYMENT_ID), PAID, False),
+        (order(status=Status.SUCCESS, payment_id="another"), PAID, True),
+        (order(status=Status.SUCCESS), Final(Status.FAIL), True),
+    ],
+)
+def test_a_result_is_disputed_if_money_moved_otherwise(row: Order, final: Final[Status], disputed: bool) -> None:
+    assert row.disputes(final) is disputed
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAIL, Status.CANCELLED])

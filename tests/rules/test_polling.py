@@ -6,7 +6,9 @@ import pytest
 from autodebit.polling import (
     GRACE_S,
     INIT_ALARM_S,
+    NEVER,
     execution_name,
+    next_look_at,
     next_wait,
     overdue_at,
     parse_schedule,
@@ -65,6 +67,22 @@ def test_the_first_look_is_due_when_the_post_can_no_longer_run() -> None:
 def test_a_look_is_overdue_a_minute_after_its_wait(wait_s: int) -> None:
     assert overdue_at(NOW, wait_s) - NOW == timedelta(seconds=wait_s + GRACE_S)
     assert GRACE_S == 60
+
+
+@pytest.mark.parametrize(
+    ("overdue_s", "look_s", "due_s"),
+    [(100, None, 40), (100, 7, 7), (61, None, 1), (60, None, 60), (30, None, 30), (30, 0, 30), (None, 7, None)],
+)
+def test_the_next_look_is_when_the_last_one_said_or_a_minute_before_it_is_overdue(
+    overdue_s: int | None, look_s: int | None, due_s: int | None
+) -> None:
+    """By what has the sending overdue, nobody has said when to look."""
+    overdue, look, due = (None if s is None else NOW + timedelta(seconds=s) for s in (overdue_s, look_s, due_s))
+    assert next_look_at(overdue, NOW, look) == due
+
+
+def test_a_row_whose_schedule_is_spent_is_looked_at_no_more() -> None:
+    assert next_look_at(NEVER, NOW) is None
 
 
 def test_a_person_is_called_after_a_quarter_of_an_hour() -> None:

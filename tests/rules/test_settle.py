@@ -191,9 +191,10 @@ def test_when_the_table_fails_nothing_is_reported_as_settled(
     counted.assert_not_called()
 
 
-def test_a_row_that_is_not_settled_is_not_reported_as_settled(settled: Mock) -> None:
+@pytest.mark.parametrize("half", [{}, {"settled_by": Witness.PAY}, {"settled_at": NOW}], ids=["", "by", "at"])
+def test_a_row_that_is_not_settled_is_not_reported_as_settled(settled: Mock, half: dict[str, Any]) -> None:
     table = Mock()
-    table.settle.return_value = Written(order(), won=True)
+    table.settle.return_value = Written(order(**half), won=True)
     with pytest.raises(ValueError, match="not settled"):
         hear(table, order(), FINALS[0])
     settled.assert_not_called()
