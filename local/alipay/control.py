@@ -11,7 +11,7 @@ from local.alipay import presets
 from local.alipay.authorizations import Agreement
 from local.alipay.ledger import NAMES
 from local.alipay.payments import Payment
-from local.alipay.plans import PlanInvalid
+from local.alipay.plans import PlanInvalid, parse_message
 from local.alipay.refunds import Refund
 from local.alipay.reports import EDITIONS
 from local.alipay.simulation import Simulation
@@ -20,6 +20,10 @@ Json = dict[str, Any]
 
 
 class NotFound(Exception):
+    """What the request is about does not exist; the message names it."""
+
+
+class NoSuchRoute(NotFound):
     """The control API has nothing there."""
 
 
@@ -75,29 +79,29 @@ class Control:
         if key:
             return self._view_one(what, unquote(key), query)
         if what not in self._views:
-            raise NotFound
+            raise NoSuchRoute
         return self._views[what](query)
 
     def command(self, path: str, given: Json) -> Json:
         """Do what POST asks for at this path below /_sim/. Raises `NotFound`, `ValueError`, `KeyError`, `TypeError`."""
         if path not in self._commands:
-            raise NotFound
+            raise NoSuchRoute
         return self._commands[path](given)
 
     # Looking
 
     def _view_one(self, what: str, key: str, query: Mapping[str, str]) -> Json:
         if what == "payments":
-            return _found(self._payments.get(key)).as_json()
+            return self._payment(key).as_json()
         if what == "refunds":
-            return _found(self._refunds.get(key)).as_json()
+            return self._refund(key).as_json()
         if what == "agreements":
-            return self._shown(_found(self._authorizations.find(auth_state=key)), query)
-        raise NotFound
+            return self._shown(self._agreement({"authState": key}), query)
+        raise NoSuchRoute
 
     def _view_agreements(self, query: Mapping[str, str]) -> Json:
         if "qrCode" in query:
-            return self._shown(_found(self._authorizations.find(qr_code=query["qrCode"])), query)
+            return self._shown(self._agreement({"qrCode": query["qrCode"]}), query)
         return {"agreements": [self._shown(one, query) for one in self._authorizations.all()]}
 
     def _shown(self, agreement: Agreement, query: Mapping[str, str]) -> Json:
@@ -137,25 +141,40 @@ class Control:
         raise PlanInvalid("a plan is for a paymentRequestId, refundRequestId or authState, or has a kind and a name")
 
     def _notify(self, given: Json) -> Json:
-        subject = self._subject(given)
-        if given.pop("newCode", False) and isinstance(subject, Agreement):
+        kind, subject = self._subject(given)
+        new_code = kind == "agreement" and given.pop("newCode", False)
+        message = parse_message(kind, given)
+        if not message.get("url", subject.notify_url):
+            raise NotFound(f"the {kind} came without a URL to notify: give one as url")
+        if new_code and isinstance(subject, Agreement):
             with self._world.lock:
                 self._authorizations.new_code(subject)
-        if not given.get("url", subject.notify_url):
-            raise NotFound
-        sent = self._simulation.notifier.send(subject, given, attempt=0)
+        sent = self._simulation.notifier.send(subject, message, attempt=0)
         return {"status": sent.status, "body": sent.body, "error": sent.error, "acknowledged": sent.acknowledged}
 
-    def _subject(self, given: Json) -> Payment | Agreement | Refund:
-        """What the names in `given` stand for; they are taken out of it."""
+    def _subject(self, given: Json) -> tuple[str, Payment | Agreement | Refund]:
+        """What the names in `given` stand for, and its kind; they are taken out of it."""
         if "refundRequestId" in given:
-            return _found(self._refunds.get(given.pop("refundRequestId")))
+            return "refund", self._refund(given.pop("refundRequestId"))
+        if "paymentRequestId" in given:
+            return "payment", self._payment(given.pop("paymentRequestId"))
         if "authState" in given or "qrCode" in given:
-            return self._agreement(given)
-        return _found(self._payments.get(given.pop("paymentRequestId")))
+            return "agreement", self._agreement(given)
+        raise PlanInvalid("a message is about a paymentRequestId, refundRequestId, authState or qrCode")
+
+    def _payment(self, payment_request_id: str) -> Payment:
+        return _found(self._payments.get(payment_request_id), "paymentRequestId", payment_request_id)
+
+    def _refund(self, refund_request_id: str) -> Refund:
+        return _found(self._refunds.get(refund_request_id), "refundRequestId", refund_request_id)
 
     def _agreement(self, given: Json) -> Agreement:
-        return _found(self._authorizations.find(given.pop("authState", ""), given.pop("qrCode", "")))
+        """What the authState or else the qrCode in `given` stands for; it is taken out of it."""
+        if "authState" in given:
+            auth_state = given.pop("authState")
+            return _found(self._authorizations.find(auth_state=auth_state), "authState", auth_state)
+        qr_code = given.pop("qrCode")
+        return _found(self._authorizations.find(qr_code=qr_code), "qrCode", qr_code)
 
     def _buyer(self, given: Json) -> Json:
         agreement = self._agreement(given)
@@ -163,11 +182,11 @@ class Control:
         return self._shown(agreement, {})
 
     def _portal(self, given: Json) -> Json:
-        payment = _found(self._payments.get(given["paymentRequestId"]))
+        payment = self._payment(given["paymentRequestId"])
         return self._refunds.by_portal(payment, given["amount"]).as_json()
 
     def _bounce(self, given: Json) -> Json:
-        refund = _found(self._refunds.get(given["refundRequestId"]))
+        refund = self._refund(given["refundRequestId"])
         self._refunds.bounce(refund)
         return refund.as_json()
 
@@ -219,7 +238,7 @@ def _about(query: Mapping[str, str]) -> dict[str, str]:
     return {name: query[name] for name in NAMES if name in query}
 
 
-def _found[T](found: T | None) -> T:
+def _found[T](found: T | None, what: str, name: str) -> T:
     if found is None:
-        raise NotFound
+        raise NotFound(f"no {what} {name}")
     return found

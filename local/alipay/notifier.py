@@ -174,8 +174,8 @@ class Notifier:
         client_id = message.get("clientId", self._keys.client_id)
         request_time = message.get("requestTime", iso_seconds(datetime.now(UTC)))
         headers = {"Content-Type": "application/json", "client-id": client_id, "Request-Time": request_time}
-        seal = {"forged": "otherkey", "alipay": "signed"}.get(key := message.get("key", "signed"), key)
-        if seal not in ("none", "unsigned"):
+        seal = message.get("key", "signed")
+        if seal != "none":
             path = message.get("path", signed_path(urlsplit(url)))
             signature = _encoded(
                 sealed(self._keys, seal, path, client_id, request_time, body),

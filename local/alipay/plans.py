@@ -23,10 +23,20 @@ TRANSPORTS = (
 )
 # These F codes speak about the call or about an earlier one, so they never decide the payment by themselves.
 CONFLICTS = ("REPEAT_REQ_INCONSISTENT", "ORDER_IS_CLOSED", "ORDER_IS_CANCELED")
+KEYS = ("signed", "otherkey", "badsig", "none")
+_MESSAGE_OF = {
+    "payment": ("notifyType", "amount", "paymentId"),
+    "agreement": ("authorizationNotifyType", "token"),
+    "refund": ("notifyType", "amount", "refundStatus"),
+}
+_ANY_MESSAGE = (
+    *("resultStatus", "resultCode", "set", "omit", "rename", "body", "clientId", "requestTime", "url", "path", "key"),
+    *("algorithm", "keyVersion", "encoding", "alterByte", "headers"),
+)
 
 
 class PlanInvalid(ValueError):
-    """A plan that says something this simulator would otherwise silently not do."""
+    """A plan or a message that says something this simulator would otherwise silently not do."""
 
 
 class PlanUnknown(Exception):
@@ -207,7 +217,7 @@ def parse_payment_plan(given: Mapping[str, Any]) -> PaymentPlan:
     expires = given.get("expires", (result or {}).get("expires", True))
     return PaymentPlan(
         calls=_calls(given, "pay", "inquiry", "cancel"),
-        notify=_notify_plan(given.get("notify", NORMAL)),
+        notify=_notify_plan("payment", given.get("notify", NORMAL)),
         result=_result(result) if result is not None else None,
         expires=bool(expires),
     )
@@ -239,7 +249,7 @@ def parse_agreement_plan(given: Mapping[str, Any]) -> AgreementPlan:
         more["announces"] = tuple(_announcement(one) for one in given["announces"])
     return AgreementPlan(
         calls=_calls(given, *calls),
-        notify=_notify_plan(given.get("notify", NORMAL)),
+        notify=_notify_plan("agreement", given.get("notify", NORMAL)),
         payment=given.get("payment", ""),
         **more,
     )
@@ -253,9 +263,8 @@ def _buyer_plan(given: Any) -> BuyerPlan:
 
 
 def _announcement(given: Any) -> Json:
-    message = {"authorizationNotifyType": given} if isinstance(given, str) else dict(given)
-    if "after" in message:
-        message["after"] = float(message["after"])
+    spoken = {"authorizationNotifyType": given} if isinstance(given, str) else given
+    message = parse_message("agreement", spoken, "after")
     _one_of(message.get("authorizationNotifyType"), "announces", ("AUTHCODE_CREATED", "TOKEN_CREATED"))
     return message
 
@@ -265,7 +274,7 @@ def parse_refund_plan(given: Mapping[str, Any]) -> RefundPlan:
     result = given.get("result")
     return RefundPlan(
         calls=_calls(given, "refund", "inquiryRefund"),
-        notify=_notify_plan(given.get("notify", NORMAL)),
+        notify=_notify_plan("refund", given.get("notify", NORMAL)),
         result=_result(result) if result is not None else None,
         bounces_after_s=float(given["bouncesAfter"]) if "bouncesAfter" in given else None,
     )
@@ -343,7 +352,22 @@ def _result(given: Mapping[str, Any]) -> Result:
     return Result(status, given.get("code", codes.get(status, "PAYMENT_IN_PROCESS")), float(given.get("after", 0)))
 
 
-def _notify_plan(given: Any) -> NotifyPlan:
+def parse_message(kind: str, given: Any, *more: str) -> Json:
+    """A notification about a thing of this kind that differs from the normal one; `more` are seconds the plan adds.
+
+    Raises `PlanInvalid` for what would otherwise be sent as if it had not been said.
+    """
+    _only(given, f"a message about a {kind}", *_MESSAGE_OF[kind], *_ANY_MESSAGE, *more)
+    words = {"key": KEYS, "encoding": ("lower", "upper", "plain"), "token": ("latest", "first")}
+    for name in given.keys() & words.keys():
+        _one_of(given[name], name, words[name])
+    for name, form in (("set", dict), ("rename", dict), ("headers", dict), ("omit", list)):
+        if not isinstance(given.get(name, form()), form):
+            raise PlanInvalid(f"{name} must be {'a list' if form is list else 'an object'}")
+    return dict(given) | {name: float(given[name]) for name in more if name in given}
+
+
+def _notify_plan(kind: str, given: Any) -> NotifyPlan:
     if isinstance(given, str):
         words = {
             NORMAL: NotifyPlan(),
@@ -355,17 +379,15 @@ def _notify_plan(given: Any) -> NotifyPlan:
             raise PlanInvalid(f"unknown notify plan: {given!r}")
         return words[given]
     _only(given, "notify", "lost", "lose", "times", "delay", "first", "pending", "then")
-    first = {"forged": "otherkey"}.get(given.get("first", ""), given.get("first", ""))
-    if first not in ("", *SEALS):
-        raise PlanInvalid(f"unknown first notification: {first!r}")
+    keys = {"forged": "otherkey", "badsig": "badsig", "unsigned": "none"}
     return NotifyPlan(
         lost=bool(given.get("lost", False)),
         lose=int(given.get("lose", 0)),
         times=int(given.get("times", 1)),
         delay_s=float(given["delay"]) if "delay" in given else None,
-        first=first,
+        first=keys[_one_of(given["first"], "first", tuple(keys))] if "first" in given else "",
         pending=bool(given.get("pending", False)),
-        then=tuple(given.get("then", ())),
+        then=tuple(parse_message(kind, one, "delay") for one in given.get("then", ())),
     )
 
 
@@ -373,4 +395,4 @@ def _only(given: Mapping[str, Any], what: str, *known: str) -> None:
     if not isinstance(given, Mapping):
         raise PlanInvalid(f"{what} must be an object")
     if unknown := sorted(set(given) - set(known)):
-        raise PlanInvalid(f"{what} has unknown fields: {', '.join(unknown)}")
+        raise PlanInvalid(f"{what} has no field {', '.join(unknown)}. There are: {', '.join(known)}")

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.alipay import answers
-from local.alipay.control import Control, NotFound
+from local.alipay.control import Control, NoSuchRoute, NotFound
 from local.alipay.ledger import NAMES
 from local.alipay.plans import Behaviour, PlanInvalid, PlanUnknown
 from local.alipay.simulation import Simulation
@@ -172,8 +172,11 @@ class Handler(BaseHTTPRequestHandler):
                 raise PlanInvalid("the body must be an object")
             posted = self.command == "POST"
             self._json(200, door.control.command(path, given) if posted else door.control.view(path, query))
-        except NotFound:
-            self._json(404, {"error": "not found", "routes": door.control.routes})
+        except NoSuchRoute:
+            error = f"no route {self.command} {url.path}"
+            self._json(404, {"error": error, "routes": door.control.routes})
+        except NotFound as missing:
+            self._json(404, {"error": str(missing)})
         except NotPossible as refused:
             self._json(409, {"error": str(refused)})
         except (AttributeError, KeyError, TypeError, ValueError, PlanUnknown) as error:

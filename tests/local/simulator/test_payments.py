@@ -225,6 +225,9 @@ def test_a_plan_with_a_mistake_is_refused(merchant: GatewayClient) -> None:
         {"payy": []},
         {"pay": {"answer": "F"}},
         {"notify": "loud"},
+        {"notify": {"first": "othrkey"}},
+        {"notify": {"then": [{"key": "othrkey", "delay": 1}]}},
+        {"notify": {"then": [{"delay": "soon"}]}},
         "decline",
     ]
     for plan in mistakes:
@@ -500,6 +503,54 @@ def test_a_notification_on_demand_with_everything_wrong(merchant: GatewayClient,
     assert receiver.arrived[1][2].get("Signature") is None
     assert receiver.bodies()[1]["paymentAmount"]["value"] == "1"
     assert receiver.bodies()[3]["more"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("message", "known"),
+    [
+        ({"key": "othrkey"}, "signed, otherkey, badsig, none"),
+        ({"encoding": "uper"}, "lower, upper, plain"),
+        ({"kee": "otherkey"}, "alterByte, headers"),
+        ({"refundStatus": "FAIL"}, "notifyType, amount, paymentId"),
+        ({"newCode": True}, "notifyType, amount, paymentId"),
+        ({"omit": "paymentAmount"}, "a list"),
+        ({"set": ["paymentAmount"]}, "an object"),
+    ],
+    ids=json.dumps,
+)
+def test_a_message_with_a_mistake_is_refused_and_nothing_is_sent(
+    merchant: GatewayClient, receiver: Receiver, message: dict[str, Any], known: str
+) -> None:
+    request = payment(paymentNotifyUrl=receiver.url)
+    merchant.plan(request["paymentRequestId"], notify="lost")
+    merchant.answer("pay", request)
+    body = {"paymentRequestId": request["paymentRequestId"], **message}
+    response = requests.post(f"{merchant.url}/_sim/notify", json=body, timeout=5)
+    assert (response.status_code, known in response.json()["error"]) == (400, True)
+    assert receiver.arrived == []
+
+
+@pytest.mark.parametrize(
+    ("route", "about"),
+    [
+        *(("notify", {name: "nope"}) for name in ("paymentRequestId", "refundRequestId", "authState", "qrCode")),
+        *(("buyer", {name: "nope", "do": "approve"}) for name in ("authState", "qrCode")),
+        ("portal", {"paymentRequestId": "nope", "amount": {"currency": "HKD", "value": "1"}}),
+        ("bounce", {"refundRequestId": "nope"}),
+    ],
+    ids=json.dumps,
+)
+def test_what_the_control_api_does_not_know_is_named(
+    merchant: GatewayClient, route: str, about: dict[str, Any]
+) -> None:
+    response = requests.post(f"{merchant.url}/_sim/{route}", json=about, timeout=5)
+    assert (response.status_code, response.json()) == (404, {"error": f"no {next(iter(about))} nope"})
+
+
+def test_a_route_that_there_is_not_is_answered_with_those_that_there_are(merchant: GatewayClient) -> None:
+    response = requests.post(f"{merchant.url}/_sim/byer", json={}, timeout=5)
+    assert (response.status_code, response.json()["error"]) == (404, "no route POST /_sim/byer")
+    assert "POST /_sim/buyer" in response.json()["routes"]
 
 
 # The ledger
