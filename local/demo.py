@@ -33,7 +33,6 @@ Json = dict[str, Any]
 DIRECTORY = ROOT / ".local" / "demo"
 RUN = DIRECTORY / "run"
 AMOUNT = {"currency": "HKD", "value": "1990"}
-AMOUNT_SHOWN = "HKD 19.90"
 
 AGREEMENT_ID = "demo-agreement"
 REFUNDED = "demo-agreement-paid"
@@ -139,7 +138,7 @@ SCENARIOS = (
     ),
     Scenario(
         "16 identical requests",
-        "All at the same moment: one pay, one debit.",
+        "All at the same moment: one pay, one debit. Who asks before the result is there is told 202 INIT.",
         "demo-sixteen",
         "slow",
         Expectation("SUCCESS", "pay", debits=1, answers=(200, 202), notifications=(200,)),
@@ -249,9 +248,8 @@ class Stack:
     def agreement(self) -> Json:
         return _document(self._session.get(f"{self._api_url}/agreements/{AGREEMENT_ID}", timeout=30))
 
-    def refund(self, payment_request_id: str, refund_request_id: str, value: str, plan: str) -> tuple[int, Json]:
+    def refund(self, payment_request_id: str, refund_request_id: str, amount: Json, plan: str) -> tuple[int, Json]:
         """Ask for a refund; `plan` is what the simulated Alipay makes of it."""
-        amount = {"currency": AMOUNT["currency"], "value": value}
         request = {"refundRequestId": refund_request_id, "refundAmount": amount, "refundReason": f"sim:{plan}:demo"}
         response = self._session.post(
             f"{self._api_url}/payments/{payment_request_id}/refunds", json=request, timeout=40
@@ -316,7 +314,7 @@ class Watcher:
     def _start(self, order: Watched) -> None:
         scenario = order.scenario
         times = f", {scenario.requests} times at once" if scenario.requests > 1 else ""
-        self._printer.fact(time.time(), scenario, "merchant", f"POST /payments, {AMOUNT_SHOWN}{times}")
+        self._printer.fact(time.time(), scenario, "merchant", f"POST /payments, {money(AMOUNT)}{times}")
         together = threading.Barrier(scenario.requests)
         for _ in range(scenario.requests):
             # Daemons, as in warm_up.
@@ -362,11 +360,12 @@ class Watcher:
                 continue
             before, order.row = order.row, row
             scenario, fact = order.scenario, self._printer.fact
+            settled = row["status"] != before.get("status", "INIT")
+            at = datetime.fromisoformat(row["settledAt"]).timestamp() if settled else time.time()
             if row.get("lastInquiry") and row["inquiries"] != before.get("inquiries"):
                 said = row["lastInquiry"].removeprefix("inquiry ")
-                fact(time.time(), scenario, "autodebit", f"inquiry {row['inquiries']} -> {said}")
-            if row["status"] != before.get("status", "INIT"):
-                at = datetime.fromisoformat(row["settledAt"]).timestamp()
+                fact(at, scenario, "autodebit", f"inquiry {row['inquiries']} -> {said}")
+            if settled:
                 fact(at, scenario, "autodebit", f"{row['status']}, settled by {row['settledBy']}", GREEN)
             for contradiction in set(row.get("contradictions", ())) - set(before.get("contradictions", ())):
                 fact(
@@ -417,10 +416,10 @@ def give_back(stack: Stack, printer: Printer) -> bool:
         printer.say(f"{time.monotonic() - started:6.2f} s  {who:<9}  {printer.paint(what, colour)}")
 
     printer.say(f"\nThen {REFUNDED} is given back, a part at once and the rest in process:\n")
-    rest = int(AMOUNT["value"]) - PART
-    for refund_request_id, value, plan in (("demo-refund-1", PART, "refunded"), ("demo-refund-2", rest, "in-process")):
-        say("merchant", f"POST /payments/{REFUNDED}/refunds, {value} of {AMOUNT['value']} {AMOUNT['currency']}")
-        status, refund = stack.refund(REFUNDED, refund_request_id, str(value), plan)
+    part, rest = AMOUNT | {"value": str(PART)}, AMOUNT | {"value": str(int(AMOUNT["value"]) - PART)}
+    for refund_request_id, amount, plan in (("demo-refund-1", part, "refunded"), ("demo-refund-2", rest, "in-process")):
+        say("merchant", f"POST /payments/{REFUNDED}/refunds, {money(amount)} of {money(AMOUNT)}")
+        status, refund = stack.refund(REFUNDED, refund_request_id, amount, plan)
         say("merchant", f"POST {refund_request_id} -> {status} {refund.get('status') or refund.get('title')}")
         while refund.get("status") == "INIT" and time.monotonic() < started + GIVEN_BACK_WITHIN_S:
             time.sleep(TICK_S)
@@ -429,10 +428,10 @@ def give_back(stack: Stack, printer: Printer) -> bool:
         shown = f"{refund.get('status')}, by {refund.get('settledBy')}"
         say("merchant", f"GET {refund_request_id} -> {shown}", GREEN if done else RED)
     shown_by_api = stack.order(REFUNDED)[1].get("refundedAmount")
-    kept = stack.simulator(f"payments/{REFUNDED}").get("kept")
-    fine = (shown_by_api, kept) == (AMOUNT, "0")
-    say("merchant", f"GET /payments/{REFUNDED} -> refundedAmount {(shown_by_api or {}).get('value')}")
-    say("Alipay", f"keeps {kept} of it for the merchant", GREEN if fine else RED)
+    kept = AMOUNT | {"value": stack.simulator(f"payments/{REFUNDED}").get("kept", AMOUNT["value"])}
+    fine = (shown_by_api, kept["value"]) == (AMOUNT, "0")
+    say("merchant", f"GET /payments/{REFUNDED} -> refundedAmount {money(shown_by_api) if shown_by_api else 'none'}")
+    say("Alipay", f"keeps {money(kept)} of it for the merchant", GREEN if fine else RED)
     return fine
 
 
@@ -452,6 +451,11 @@ def pay_request(scenario: Scenario) -> Json:
     }
 
 
+def money(amount: Json) -> str:
+    """`HKD 19.90`: an amount as people write it; the API, and Alipay, have minor units."""
+    return f"{amount['currency']} {int(amount['value']) / 100:.2f}"
+
+
 def told(event: Json, heard: Counter[str]) -> tuple[str, str, int] | None:
     """Who did what, by an event of the simulator, and its colour; None for what another line says already.
 
@@ -465,7 +469,7 @@ def told(event: Json, heard: Counter[str]) -> tuple[str, str, int] | None:
             return "Alipay", f"{call} -> no answer, {cut}", 0
         return "Alipay", f"{call} -> {event['resultStatus']} {event['resultCode']}", 0
     if name == "debited":
-        return "buyer", f"debited {AMOUNT_SHOWN}", 0
+        return "buyer", f"debited {money(AMOUNT)}", 0
     if name == "concluded" and event["status"] != "SUCCESS":
         return "Alipay", f"the payment's result: {event['status']} {event['resultCode']}", 0
     if name == "inquiryReceived":

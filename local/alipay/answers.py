@@ -45,16 +45,17 @@ def send(http: BaseHTTPRequestHandler, keys: Keys, reply: Reply) -> Json:
     """Send the reply; returns what the ledger says of it."""
     behaviour = reply.behaviour
     result = reply.document["result"]
-    told = {"outcome": behaviour.transport, "seal": behaviour.seal, "httpStatus": behaviour.http_status}
+    told: Json = {"outcome": behaviour.transport, "seal": behaviour.seal, "httpStatus": behaviour.http_status}
     told |= {"resultStatus": result["resultStatus"], "resultCode": result["resultCode"]}
     if behaviour.delay_s:
         time.sleep(behaviour.delay_s)
+    told["at"] = time.time()  # before the caller has it, and can act on it
     try:
         _transmit(http, keys, reply)
     except OSError as error:  # the caller may well have gone away: that is what half of the plans are for
         http.close_connection = True
         told["error"] = type(error).__name__
-    return told | {"at": time.time()}
+    return told
 
 
 def _transmit(http: BaseHTTPRequestHandler, keys: Keys, reply: Reply) -> None:

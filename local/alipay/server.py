@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         told = answers.send(self, alipay.keys, reply)
         entry["answered"] = told
         if name:
-            ledger.event(f"{name}Answered", about | reply.about, **{k: v for k, v in told.items() if k != "at"})
+            ledger.event(f"{name}Answered", about | reply.about, **told)
 
     def _endpoint(self) -> str:
         match = _API_PATH.fullmatch(self.path)

@@ -571,19 +571,22 @@ def test_requests_are_remembered_without_the_access_token(merchant: GatewayClien
     assert TOKEN not in keys[0].with_name("ledger.jsonl").read_text()
 
 
-def test_events_come_in_one_numbered_stream(merchant: GatewayClient) -> None:
+def test_events_come_in_one_numbered_stream_and_before_what_follows_from_them(merchant: GatewayClient) -> None:
     since = merchant.view("events?since=0")["next"]
     request = payment()
     merchant.answer("pay", request)
-    names: list[str] = []
+    answered_at = time.time()
+    seen: list[dict[str, Any]] = []
 
     def all_there() -> bool:
         stream = merchant.view(f"events?since={since}")["events"]
-        names[:] = [event["event"] for event in stream if event["paymentRequestId"] == request["paymentRequestId"]]
-        return "payAnswered" in names
+        seen[:] = [event for event in stream if event["paymentRequestId"] == request["paymentRequestId"]]
+        return "payAnswered" in [event["event"] for event in seen]
 
     eventually(all_there, "the answer's event")
-    assert names == ["payReceived", "accepted", "debited", "concluded", "payAnswered"]
+    assert [event["event"] for event in seen] == ["payReceived", "accepted", "debited", "concluded", "payAnswered"]
+    instants = [*(event["at"] for event in seen), answered_at]
+    assert instants == sorted(instants)
 
 
 def test_https_with_the_certificate_given(keys: tuple[Path, Path], tmp_path: Path) -> None:
