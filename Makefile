@@ -41,7 +41,7 @@ logs: setup
 	@$(DEV)/python -m local.stack logs
 
 ops: setup
-	@$(DEV)/python -m ops --local .local/stack.json $(ARGS)
+	@$(DEV)/python -m ops --local .local/stack.json $(or $(ARGS),--help)
 
 bench: setup
 	@$(DEV)/python -m local.bench.bench

@@ -23,6 +23,8 @@ def checked(secret: bytes) -> Credentials:
         text = secret.decode()
     except UnicodeDecodeError:
         raise CredentialsUnavailable("is not UTF-8 (UTF-16, perhaps): save it as UTF-8") from None
+    if not text.strip():
+        raise CredentialsUnavailable("is empty")
     credentials = parse_credentials(text)
     parse_private_key(credentials.private_key_text, validate=True)
     if credentials.holds_own_public_key():

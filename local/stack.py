@@ -106,6 +106,8 @@ def up(choices: Choices) -> dict[str, Any]:
         _check_secret(choices.credentials)
     if choices.port != _port_in_use(choices.directory):
         _check_port(choices.port)  # before the running stack is stopped for nothing
+    if _programs(choices.directory):
+        _say("a stack runs already: it is stopped, and its payments are gone")
     down(choices.directory)
     _leave_out_proxies()
     run = choices.directory / "run"
@@ -121,9 +123,9 @@ def up(choices: Choices) -> dict[str, Any]:
         _say("starting the AWS emulator")
         start_emulator(choices)
         secret_arn = _store_secret(choices, credentials)
-        _say("sam build")
+        _say("sam build: some 20 s the first time, minutes on a busy machine")
         build(run)
-        _say("sam deploy")
+        _say("sam deploy: some 20 s, a minute or more on a busy machine")
         outputs = deploy(choices, choices.gateway_url or alipay_url or "", secret_arn)
         console_url = _start_console(run, choices, alipay_url or "")
     except BaseException:
@@ -147,14 +149,11 @@ def up(choices: Choices) -> dict[str, Any]:
 
 def down(directory: Path) -> bool:
     """Stop what runs of the stack in this directory; whether anything did."""
-    stopped = False
-    for pid_file in sorted((directory / "run").glob("*.pid")):
-        pid = int(pid_file.read_text())
-        if str(VENVS) in _command(pid):  # a number may have been given to another process since
-            stopped |= _stop(pid)
+    stopped = [_stop(pid) for pid in _programs(directory)]
+    for pid_file in (directory / "run").glob("*.pid"):
         pid_file.unlink()
     (directory / "stack.json").unlink(missing_ok=True)
-    return stopped
+    return any(stopped)
 
 
 def deploy(
@@ -240,6 +239,12 @@ def _check_port(port: int) -> None:
             raise StackFailed(
                 f"port {port} is taken. Stop what uses it, or choose another: AWS_EMULATOR_PORT={free_port()} make up"
             ) from None
+
+
+def _programs(directory: Path) -> list[int]:
+    """What runs of the stack in this directory."""
+    pids = [int(pid_file.read_text()) for pid_file in sorted((directory / "run").glob("*.pid"))]
+    return [pid for pid in pids if str(VENVS) in _command(pid)]  # a number may be another process's by now
 
 
 def _port_in_use(directory: Path) -> int | None:
