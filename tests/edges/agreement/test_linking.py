@@ -124,10 +124,12 @@ def test_a_qr_code_that_cannot_be_stored_is_a_503_and_the_same_request_goes_on(
 
 
 def test_a_refusal_names_its_code_and_ends_the_agreement(world: World) -> None:
-    world.alipay.told = [result("F", "NO_PAY_OPTIONS")]
+    refusal = result("F", "NO_PAY_OPTIONS")
+    refusal["result"]["resultMessage"] = "No pay options."
+    world.alipay.told = [refusal]
     with pytest.raises(ConsultRefused) as raised:
         world.link()
-    assert raised.value.members == {"resultCode": "NO_PAY_OPTIONS"}
+    assert raised.value.members == {"resultCode": "NO_PAY_OPTIONS", "resultMessage": "No pay options."}
     agreement, new = world.link()
     assert (agreement.status, agreement.result_code, new) == (Status.FAILED, "NO_PAY_OPTIONS", False)
     assert len(world.alipay.calls) == 1

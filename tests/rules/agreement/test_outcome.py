@@ -59,8 +59,24 @@ def test_consult_without_a_qr_code_decides_nothing(answer: dict[str, Any], said:
     assert read_consult(answer) == Undecided(said)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (None, None),
+        ("", None),
+        ("No pay options.", "No pay options."),
+        ("no agreement 281012020262467128", "no agreement ***"),
+        ("No. " * 65, "No. " * 64),
+    ],
+)
+def test_a_refused_consult_says_what_alipay_said_at_most_256_characters_and_no_token(
+    said: str | None, shown: str | None
+) -> None:
+    answer = {"result": {"resultStatus": "F", "resultCode": "NO_PAY_OPTIONS", "resultMessage": said}}
+    assert read_consult(answer) == Refused("NO_PAY_OPTIONS", shown)
+
+
 def test_a_refusal_names_its_code() -> None:
-    assert read_consult(result("F", "NO_PAY_OPTIONS")) == Refused("NO_PAY_OPTIONS")
     assert read_tokens(result("F", "INVALID_AUTHCODE")) == Refused("INVALID_AUTHCODE")
 
 

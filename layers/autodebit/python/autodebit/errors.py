@@ -245,7 +245,7 @@ class AgreementNotRevocable(AutodebitError):
 
 
 class ConsultRefused(AutodebitError):
-    """Alipay answered consult with a signed F; `code` is its resultCode."""
+    """Alipay answered consult with a signed F; `code` is its resultCode, `message` its resultMessage."""
 
     status = 502
     title = "Alipay refused to show a QR code"
@@ -254,13 +254,14 @@ class ConsultRefused(AutodebitError):
         "https://docs.antom.com/ac/ams/authconsult explains the codes."
     )
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, message: str | None) -> None:
         super().__init__(code)
         self.code = code
+        self.message = message
 
     @property
     def members(self) -> dict[str, Any]:
-        return {"resultCode": self.code}
+        return {"resultCode": self.code} | ({"resultMessage": self.message} if self.message else {})
 
 
 class ConsultUnanswered(AutodebitError):

@@ -122,7 +122,7 @@ class Linker:
             if isinstance(reading, Refused):
                 self._table.fail(agreement, Word.CONSULT, reading.code, datetime.now(UTC))
                 logger.warning("consult refused", resultCode=reading.code)
-                raise ConsultRefused(reading.code)
+                raise ConsultRefused(reading.code, reading.message)
             said = reading.said
         self._table.put_back(agreement, said, unaccounted=0)
         raise ConsultUnanswered

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from autodebit.agreement.agreement import QrCode
+from autodebit.alipay.masking import masked
 from autodebit.alipay.reading import DEAD_TOKEN, Undecided, result_of
 from autodebit.alipay.strict_json import text_at
 from autodebit.instants import told_instant
@@ -31,6 +32,8 @@ class Refused:
     """A signed F: the answer is no."""
 
     code: str
+    message: str | None = None
+    """What Alipay said to a consult, masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ def read_consult(answer: dict[str, Any]) -> QrCode | Refused | Undecided:
     """What the answer of `consult` says. https://docs.antom.com/ac/ams/authconsult"""
     status, code = result_of(answer)
     if status == "F":
-        return Refused(code)
+        message = text_at(answer, "result", "resultMessage")
+        # Consult carries no token: only what looks like one is masked.
+        return Refused(code, masked(message[:256], lambda piece: False) if message else None)
     if status != "S":
         return Undecided(f"consult {status}/{code}")
     form = answer.get("authCodeForm")
