@@ -25,7 +25,10 @@ NEXT_STEP = {
     Name.CURRENCY: "Check the contract's currencies and ask merchant support what was debited.",
     Name.STATUS: "Read the order again. While it is INIT an inquiry settles it; otherwise ask merchant support.",
     Name.TWICE: "Ask merchant support whether the buyer was debited twice; if so, have one returned.",
-    Name.REFUND_OBSERVED: "Find out who refunded this in the portal. It counts against what is left once it is booked here: see the payment.",
+    Name.REFUND_OBSERVED: (
+        "Find out who refunded this in the portal. It counts against what is left once it is booked here: "
+        "see the payment."
+    ),
     Name.REFUND_RETURNED: "The buyer did not get this refund: the money came back. Pay it out another way.",
     Name.TOTAL: "Check that every part of the details is here; then ask merchant support for the batch.",
 }
