@@ -224,10 +224,11 @@ BAG = "Bag Attributes\n    localKeyID: 01 02\n    friendlyName: merchant\nKey At
         BAG + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
         "# the key of the shop\n" + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]) + "# end\n",
         "\ufeff" + pem("RSA PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
+        BAG + pem("CERTIFICATE", KEYS["merchant"]["pkcs8"]),
         pem("CERTIFICATE", KEYS["alipay1"]["public"]) + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]),
         BAG.replace("\n", "\\n") + pem("PRIVATE KEY", KEYS["merchant"]["pkcs8"]).replace("\n", "\\n"),
     ],
-    ids=["bag attributes", "comments", "byte order mark", "two blocks", "written newlines"],
+    ids=["bag attributes", "comments", "byte order mark", "another label", "two blocks", "written newlines"],
 )
 def test_text_around_the_armour_explains_and_is_no_key(text: str) -> None:
     assert parse_private_key(text).private_numbers() == private_key("merchant").private_numbers()

@@ -558,6 +558,17 @@ def test_an_order_waits_for_a_person_until_somebody_has_seen_all_that_is_told(ro
     assert [entry.by for entry in TABLE.acknowledge(again, "bob", "too", LATER).row.acknowledged] == ["ada", "bob"]
 
 
+def test_the_orders_of_a_reference_are_listed_newest_first_up_to_a_limit(rows: Any) -> None:
+    longest = "r" * 64
+    for number in (1, 0, 2):
+        created = NOW + timedelta(seconds=number)
+        TABLE.create(order(payment_request_id=f"o-{number}", reference_order_id=longest, created_at=created))
+    TABLE.create(order())
+    listed = TABLE.of_reference(longest, 2)
+    assert listed == [TABLE.get("o-2"), TABLE.get("o-1")]
+    assert TABLE.of_reference("r" * 65, 2) == []
+
+
 def test_an_order_without_a_result_waits_for_a_person(rows: Any) -> None:
     unresolved = TABLE.note_unresolved(opened(), NOW).row
     assert list(TABLE.waiting_for_a_person()) == [ID]
