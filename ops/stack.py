@@ -92,8 +92,9 @@ class Stack:
 
     def open_rows(self) -> "Iterator[Order | Refund]":
         """Every order and refund that is watched or waits for a person, as the tables hold them now."""
-        from autodebit.payment.transitions import awaits_a_person
         from autodebit.polling import NEVER
+
+        from ops.story import awaits_a_person
 
         seen = set()
         for order in self.orders.get_many({overdue.key for overdue in self.orders.overdue(NEVER)}):
@@ -104,8 +105,9 @@ class Stack:
             if awaits_a_person(order):
                 yield order
         watched = {overdue.key for overdue in self.refunds.overdue(NEVER)}
-        for key in watched | set(self.refunds.waiting_for_a_person()):
-            yield self.refunds.get(key)
+        for refund in self.refunds.get_many(watched | set(self.refunds.waiting_for_a_person())):
+            if refund.is_init or awaits_a_person(refund):
+                yield refund
 
     def agreements_open(self, now: datetime, days: int) -> "Iterator[Agreement]":
         """Agreements that are exchanged or revoked, and those whose token falls due within so many days."""

@@ -14,9 +14,10 @@ from autodebit.instants import utc_text
 from autodebit.payment.advice import advice
 from autodebit.payment.closing import ABSENCES_MIN, PASSING_REFUSALS, close_time
 from autodebit.payment.order import Order, Status
-from autodebit.payment.transitions import awaits_a_person
-from autodebit.refund.refund import Refund
+from autodebit.payment.transitions import awaits_a_person as payment_awaits_a_person
+from autodebit.refund.refund import Refund, refund_document
 from autodebit.refund.refund import Status as RefundStatus
+from autodebit.refund.transitions import CONTRADICTED, UNRESOLVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,15 @@ def _debited_by(order: Order) -> str:
     return f", by {order.payment_method_type}" if order.payment_method_type else ""
 
 
+def awaits_a_person(row: Order | Refund) -> bool:
+    """Whether something is told of the row that a person has to look at, and that nobody has acknowledged."""
+    if isinstance(row, Order):
+        return payment_awaits_a_person(row)
+    seen = max((entry.told for entry in row.acknowledged), default=0)
+    kinds = {told.kind for told in row.told[seen:]}
+    return CONTRADICTED in kinds or (UNRESOLVED in kinds and row.is_init)
+
+
 def last_heard(row: Order | Refund) -> str:
     """What was heard last of a row without a result, in a few words."""
     if row.never_sent:
@@ -184,10 +194,7 @@ def what_next(row: Order | Refund, now: datetime, close_after_s: int, refunds: S
 
 
 def _order_next(order: Order, now: datetime, close_after_s: int) -> Iterator[str]:
-    if awaits_a_person(order):
-        if order.contradictions:
-            yield "Money may have moved otherwise than the order says: compare with Alipay's dashboard."
-        yield f'A person has to look at it: then `ops acknowledge {order.key} --why "…"`.'
+    yield from _for_a_person(order)
     if not order.is_init:
         if order.status is Status.FAIL and not order.contradictions:
             yield f"Nothing by itself. For the merchant: {advice(order.result_code).value}."
@@ -209,6 +216,14 @@ def _order_next(order: Order, now: datetime, close_after_s: int) -> Iterator[str
         yield _after_close(order, now, close_at)
 
 
+def _for_a_person(row: Order | Refund) -> Iterator[str]:
+    if awaits_a_person(row):
+        if row.contradictions:
+            named = "order" if isinstance(row, Order) else "refund"
+            yield f"Money may have moved otherwise than the {named} says: compare with Alipay's dashboard."
+        yield f'A person has to look at it: then `ops acknowledge {row.key} --why "…"`.'
+
+
 def _after_close(order: Order, now: datetime, close_at: datetime) -> str:
     if order.cancel_refused_at is None or order.cancel_refused_at < close_at:
         return f"Its close time ({moment(close_at, now)}) has passed: the next look inquires, then sends the cancel."
@@ -223,9 +238,10 @@ def _after_close(order: Order, now: datetime, close_at: datetime) -> str:
 
 
 def _refund_next(refund: Refund, now: datetime) -> Iterator[str]:
-    if refund.contradictions and not refund.acknowledged:
-        yield "A person has to look at it: compare with Alipay's dashboard."
-    if refund.status is not RefundStatus.INIT:
+    yield from _for_a_person(refund)
+    if not refund.is_init:
+        if refund.status is RefundStatus.FAIL and not refund.contradictions:
+            yield f"Nothing by itself. For the merchant: {refund_document(refund)['advice']}."
         return
     if refund.never_sent:
         yield "Nothing by itself. The same POST sends it; its amount stays reserved."
@@ -238,6 +254,10 @@ def in_brief(row: Order | Refund, now: datetime) -> str:
     """What happens next, in a few words."""
     if not row.is_init:
         return "a person has to look"
+    return f"a person has to look; {_look_in_brief(row, now)}" if awaits_a_person(row) else _look_in_brief(row, now)
+
+
+def _look_in_brief(row: Order | Refund, now: datetime) -> str:
     if row.never_sent:
         return "waits for its POST"
     if row.is_spent or row.overdue_at is None:

@@ -21,6 +21,7 @@ from autodebit.refund.refund import Witness as RefundWitness
 
 from ops import documents
 from ops.screens import as_text, show, waiting
+from ops.story import awaits_a_person, in_brief
 from tests.kit.samples import NOW, PAYMENT_ID, order
 
 KEPT = Path(__file__).parent / "screens"
@@ -205,6 +206,15 @@ SCREENS: dict[str, tuple[Row, float]] = {
         refund(inquiries=2, last_inquiry="inquiry without answer: ReadTimeout", overdue_at=later(90)),
         29,
     ),
+    "refund without a result": (
+        refund(
+            overdue_at=NEVER,
+            inquiries=10,
+            last_inquiry="inquiry S: PROCESSING",
+            told=(Told("RefundUnresolved", later(88000), "{}"),),
+        ),
+        90000,
+    ),
     "F61 refund succeeded after it had failed": (
         refund(
             status=RefundStatus.FAIL,
@@ -249,6 +259,28 @@ def test_what_is_open_is_a_list() -> None:
     rows = [row for row, _ in SCREENS.values()]
     same_as_kept("open", as_text(waiting(rows, NOW + timedelta(seconds=120))))
     same_as_kept("nothing open", as_text(waiting([], NOW)))
+
+
+@pytest.mark.parametrize("name", ["F16 PROCESSING for an hour", "F13 another amount", "refund without a result"])
+def test_an_open_row_that_a_person_has_to_look_at_is_marked_until_it_is_acknowledged(name: str) -> None:
+    row, seconds = SCREENS[name]
+    looked_at = acknowledged(row)
+    marked, healthy = in_brief(row, later(seconds)), in_brief(looked_at, later(seconds))
+    assert marked == f"a person has to look; {healthy}"
+
+
+def acknowledged(row: Row) -> Row:
+    return replace(row, acknowledged=(Acknowledgement(len(row.told), "ada", NOW, "asked"),))
+
+
+def test_a_refund_that_got_its_result_later_waits_for_nobody() -> None:
+    row, _ = SCREENS["refund without a result"]
+    assert awaits_a_person(row)
+    settled: dict[str, Any] = {"status": RefundStatus.SUCCESS, "settled_by": RefundWitness.NOTIFY, "settled_at": NOW}
+    assert not awaits_a_person(replace(row, **settled))
+    contradicted_one, _ = SCREENS["F61 refund succeeded after it had failed"]
+    assert awaits_a_person(contradicted_one)
+    assert not awaits_a_person(acknowledged(contradicted_one))
 
 
 @pytest.mark.parametrize("name", SCREENS)
