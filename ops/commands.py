@@ -182,16 +182,22 @@ def replay_(
     dead_letters: Annotated[bool, typer.Option(help="What the dead letters are about; they are deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell again, from the rows: the same eventId and the same bytes as before. A range scans the tables."""
+    """Tell again, from the rows: the same eventId and the same bytes as before. A range scans the tables.
+
+    Exit status 1 if the bus did not take an event, or if a dead letter remains."""
     from ops import telling
 
     if dead_letters == (start is not None) or (start is None) != (end is None):
         raise OpsFailed("say either --from and --to, or --dead-letters")
     stack = _stack(context)
-    if start is not None and end is not None:
-        told, refused = telling.put(stack, telling.told_between(stack, _utc(start), _utc(end)))
-    else:
-        told, refused = telling.dead_letters(stack)
+    if start is None or end is None:
+        letters = telling.dead_letters(stack)
+        if as_json:
+            _print_json(letters.document)
+        else:
+            print("\n".join(telling.lines(letters)))
+        raise typer.Exit(bool(letters.bad or letters.remain))
+    told, refused = telling.put(stack, telling.told_between(stack, _utc(start), _utc(end)))
     if as_json:
         _print_json({"told": told, "refused": refused})
     else:

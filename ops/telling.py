@@ -3,11 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from autodebit.errors import AgreementNotFound, AutodebitError, OrderNotFound, RefundNotFound
 from autodebit.event_bus import BATCH_MAX, EventBus, batches
 from autodebit.events import Event, replay
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.stack import Stack, client
 
@@ -22,6 +25,10 @@ EARLIER = timedelta(minutes=5)
 
 HIDDEN_S = 300
 """For so long nobody else gets a letter that is being worked on."""
+
+
+class BadLetter(Exception):
+    """Why nothing can be told of a dead letter."""
 
 
 def told_between(stack: Stack, start: datetime, end: datetime) -> Iterator[Event]:
@@ -56,34 +63,97 @@ def put(stack: Stack, events: Iterable[Event]) -> tuple[int, list[str]]:
     return told, refused
 
 
-def dead_letters(stack: Stack) -> tuple[int, list[str]]:
-    """Tell what the dead letters are about, and delete each letter whose events the bus took.
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What came of the dead letters. `bad`: those that stay, and why; `remain`: letters in the queue, hidden or not."""
 
-    How many events were told, and the ids of those that the bus did not take, whose letters stay.
-    """
+    told: int
+    bad: list[tuple[str, str]]
+    remain: int
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As scripts read it."""
+        bad = [{"letter": letter, "why": why} for letter, why in self.bad]
+        return {"told": self.told, "bad": bad, "remain": self.remain}
+
+
+def dead_letters(stack: Stack) -> Letters:
+    """Tell what the dead letters are about, and delete each letter whose events the bus took; a bad one stays."""
     queue, url = client("sqs"), stack.outputs["DeadLetterQueue"]
-    told, refused = 0, list[str]()
-    while True:
-        answer = queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_S)
-        if not answer.get("Messages"):
-            return told, refused
-        for message in answer["Messages"]:
-            put_now, refused_now = put(stack, _of_letter(stack, json.loads(message["Body"])))
-            told, refused = told + put_now, refused + refused_now
-            if not refused_now:
+    told, bad = 0, list[tuple[str, str]]()
+    while messages := _received(queue, url):
+        for message in messages:
+            told_now, why = _tell_letter(stack, message["Body"])
+            told += told_now
+            if why is None:
                 queue.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            else:
+                bad.append((_name_of(message), why))
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    attributes = queue.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
+    return Letters(told, bad, sum(int(attributes[count]) for count in counts))
 
 
-def _of_letter(stack: Stack, letter: dict[str, Any]) -> Iterator[Event]:
-    """The events that a letter is about: one, all of one row, or all of the time of a batch."""
-    if "keys" not in letter:
-        batch = letter["DDBStreamBatchInfo"]
-        first, last = (_instant(batch[f"approximateArrivalOf{place}Record"]) for place in ("First", "Last"))
-        yield from told_between(stack, first - EARLIER, last + timedelta(seconds=1))
-        return
-    [(name, key)] = letter["keys"].items()
-    tables = {"paymentRequestId": stack.orders, "refundRequestId": stack.refunds, "agreementId": stack.agreements}
-    row: Telling = tables[name].get(key)  # type: ignore[attr-defined]
+def lines(letters: Letters) -> Iterator[str]:
+    """The same for a person."""
+    for letter, why in letters.bad:
+        yield f"{letter}: {why}. Its letter stays in the queue."
+    yield f"{letters.told} events told again; letters that remain: {letters.remain}"
+    if letters.remain:
+        yield f"A letter that was read is hidden for {HIDDEN_S // 60} minutes: only after that it is tried again."
+
+
+def _received(queue: Any, url: str) -> list[dict[str, str]]:
+    received: list[dict[str, str]] = queue.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_S, WaitTimeSeconds=1
+    ).get("Messages", [])
+    return received
+
+
+def _tell_letter(stack: Stack, body: str) -> tuple[int, str | None]:
+    """How many events of a letter were told, and why it has to stay, if it has to."""
+    try:
+        told, refused = put(stack, list(_of_letter(stack, json.loads(body))))
+    except (BadLetter, AutodebitError, BotoCoreError, ClientError) as error:
+        return 0, str(error)
+    except Exception as error:  # whatever a letter or its row is like, it must not stop the others
+        return 0, f"it cannot be read ({type(error).__name__})"
+    return told, f"the bus did not take {', '.join(refused)}" if refused else None
+
+
+def _name_of(message: dict[str, str]) -> str:
+    """The key of the row that a letter is about, or the queue's id of the letter."""
+    try:
+        return ", ".join(map(str, json.loads(message["Body"])["keys"].values()))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return message["MessageId"]
+
+
+def _of_letter(stack: Stack, letter: Any) -> Iterator[Event]:
+    """The events that a letter is about: one, all of one row, or all of the time of a batch. Raises BadLetter."""
+    tables: dict[Any, Any] = {
+        "paymentRequestId": stack.orders,
+        "refundRequestId": stack.refunds,
+        "agreementId": stack.agreements,
+    }
+    match letter:
+        case {"keys": {**keys}} if len(keys) == 1 and keys.keys() <= tables.keys():
+            [(name, key)] = keys.items()
+        case {
+            "DDBStreamBatchInfo": {
+                "approximateArrivalOfFirstRecord": str(first),
+                "approximateArrivalOfLastRecord": str(last),
+            }
+        }:
+            yield from told_between(stack, _instant(first) - EARLIER, _instant(last) + timedelta(seconds=1))
+            return
+        case _:
+            raise BadLetter("it has neither the key of a row nor the times of a batch")
+    try:
+        row: Telling = tables[name].get(key)
+    except (OrderNotFound, RefundNotFound, AgreementNotFound):
+        raise BadLetter(f"there is no row of this {name}") from None
     yield from (event for event in replay(row) if letter.get("eventId") in (None, event.event_id))
 
 

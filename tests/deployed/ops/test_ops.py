@@ -191,6 +191,20 @@ def test_what_a_dead_letter_is_about_is_told_and_the_letter_deleted(fast: Deploy
     assert not queue.receive_message(QueueUrl=url).get("Messages")
 
 
+def test_a_letter_that_cannot_be_told_stays_and_stops_no_other(fast: Deployment, person: Operator) -> None:
+    payment_request_id, _ = fast.pay("ops-letters")
+    queue, url = fast.aws("sqs"), fast.outputs["DeadLetterQueue"]
+    for letter in ({"keys": {"paymentRequestId": "gone-1"}}, {"keys": {"paymentRequestId": payment_request_id}}):
+        queue.send_message(QueueUrl=url, MessageBody=json.dumps(letter))
+    try:
+        said = person.ops("events", "replay", "--dead-letters", status=1)
+        assert "gone-1: there is no row of this paymentRequestId" in said
+        assert "1 events told again; letters that remain: 1" in said
+        assert person.document("events", "replay", "--dead-letters", status=1) == {"told": 0, "bad": [], "remain": 1}
+    finally:
+        queue.purge_queue(QueueUrl=url)
+
+
 def test_a_day_is_a_table_of_its_payments(fast: Deployment, person: Operator) -> None:
     payment_request_id, _ = fast.pay("ops-day")
     printed = person.ops("day", alipay_day(datetime.now(UTC)))
