@@ -1,6 +1,7 @@
 """The commands. Each is thin: read, one call, a screen; whatever takes long to import is imported inside.
 
-No command can give a payment a result: that takes Alipay's signed word, which the deployed functions hear.
+No command can give a result to what may have reached Alipay: that takes its signed word, which the deployed functions
+hear.
 """
 
 import json

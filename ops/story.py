@@ -40,7 +40,10 @@ WHY: tuple[tuple[str, str], ...] = (
     (r"inquiry S: (SUCCESS)$", "Not believed: a cancel was noted, and the money may be on its way back."),
     (r"inquiry S: without", "Says nothing: the answer has no paymentStatus."),
     (r"inquiry S: ", "Alipay knows the payment and has no result yet."),
-    (r"inquiry F/ORDER_NOT_EXIST", "Alipay does not have the payment. It may still be on its way, so INIT stays."),
+    (
+        r"inquiry F/ORDER_NOT_EXIST",
+        "Alipay does not have the payment. It may still be on its way, so nothing is concluded.",
+    ),
     (r"inquiry [FU]/", "Says nothing: it speaks of the inquiry, not of the payment."),
     (r"pay U/", "No result yet: inquiries and notifications decide."),
     (r"pay F/", "Not believed of a repeated call, or of a code that speaks of an earlier payment: an inquiry decides."),
@@ -52,6 +55,11 @@ WHY: tuple[tuple[str, str], ...] = (
     (r"cancel U/", "Not decided: the same cancel is sent again."),
 )
 """Why what was heard did not end the order, by how it begins."""
+
+
+CROSSED = "it crossed the cancel, whose answer decides."
+CANCELLED = "it came after the cancel was noted, and Alipay gives back what it has cancelled."
+"""The same, of a success that is told of an order which ended as CANCELLED; the row does not say when it came."""
 
 
 def why_not(said: str) -> str:
@@ -72,9 +80,8 @@ def _order_story(order: Order) -> Iterator[Entry]:
         *_heard(order),
         *_told(order.told),
         *_acknowledged(order.acknowledged),
+        *_result(order),
     ]
-    if order.settled_at and order.settled_by:
-        timed.append(_result(order.settled_at, order.settled_by.value, order.status.value, order.result_code))
     yield from _in_order(timed)
 
 
@@ -103,32 +110,43 @@ def _cancels(order: Order) -> Iterator[Entry]:
         yield Entry(order.cancel_attempted_at, "cancel", "was about to be sent")
     for said in sorted(order.crossed):
         who, _, what = said.partition(" ")
-        yield Entry(None, who, what, "Kept, not believed: it crossed the cancel, whose answer decides.")
+        yield Entry(
+            None, who, what, f"Kept, not believed: {CANCELLED if order.status is Status.CANCELLED else CROSSED}"
+        )
 
 
 def _refund_story(refund: Refund) -> Iterator[Entry]:
     seen = "was seen: somebody asked for it in the portal" if refund.observed else "asked for the refund"
     timed = [
         Entry(refund.created_at, "inquiry" if refund.observed else "merchant", seen),
+        *_refund_heard(refund),
         *_told(refund.told),
         *_acknowledged(refund.acknowledged),
+        *_result(refund),
     ]
-    if refund.never_sent:
-        timed.append(Entry(refund.attempted_at, "refund", "could not be sent: no byte of it left"))
-    elif not refund.observed:
-        timed.append(Entry(refund.attempted_at, "refund", "was about to be sent"))
-    if refund.settled_at and refund.settled_by:
-        timed.append(_result(refund.settled_at, refund.settled_by.value, refund.status.value, refund.result_code))
     yield from _in_order(timed)
+
+
+def _refund_heard(refund: Refund) -> Iterator[Entry]:
+    """How it was sent, and the last inquiry that brought no result."""
+    if refund.never_sent:
+        yield Entry(refund.attempted_at, "refund", "could not be sent: no byte of it left")
+    elif not refund.observed:
+        yield Entry(refund.attempted_at, "refund", "was about to be sent")
     if refund.last_inquiry:
         number = f"{refund.inquiries} inquiries, the last" if refund.inquiries > 1 else "1 inquiry"
         said = refund.last_inquiry.removeprefix("inquiry ")
-        yield Entry(None, "inquiry", f"{number}: {said}", why_not(refund.last_inquiry))
+        yield Entry(None, "inquiry", f"{number}: {said}", why_not(refund.last_inquiry).replace("payment", "refund"))
 
 
-def _result(at: datetime, who: str, status: str, code: str | None) -> Entry:
-    named = f"{status} {code}" if code and code != status else status
-    return Entry(at, who, named, "Believed: this is the result.")
+def _result(row: Order | Refund) -> Iterator[Entry]:
+    if row.settled_at is None or row.settled_by is None:
+        return
+    status, code, who = row.status.value, row.result_code, row.settled_by.value
+    why = "Believed: this is the result."
+    if row.never_sent and who in ("cancel", "refund"):
+        why = f"Ended here: {row.result_message or 'Nothing of it ever left, so there was nothing to ask Alipay for.'}"
+    yield Entry(row.settled_at, who, f"{status} {code}" if code and code != status else status, why)
 
 
 def _in_order(entries: list[Entry]) -> Iterator[Entry]:
@@ -242,9 +260,11 @@ def _refund_next(refund: Refund, now: datetime) -> Iterator[str]:
     if not refund.is_init:
         if refund.status is RefundStatus.FAIL and not refund.contradictions:
             yield f"Nothing by itself. For the merchant: {refund_document(refund)['advice']}."
+            yield "Another refund needs a new refundRequestId."
         return
     if refund.never_sent:
-        yield "Nothing by itself. The same POST sends it; its amount stays reserved."
+        yield "Nothing by itself. The same POST sends it."
+        yield "Its amount is reserved; a minute after it was tried, a new refund that needs the amount takes it."
         return
     yield _next_look(refund, now)
     yield "Its amount stays reserved until Alipay says how it ended."

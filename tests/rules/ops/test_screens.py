@@ -15,9 +15,11 @@ from autodebit.alipay.amount import Amount
 from autodebit.events import Acknowledgement, Told
 from autodebit.payment.order import Order, Status, Witness
 from autodebit.polling import NEVER
+from autodebit.refund.initiate import RELEASABLE_AFTER_S
 from autodebit.refund.refund import Refund
 from autodebit.refund.refund import Status as RefundStatus
 from autodebit.refund.refund import Witness as RefundWitness
+from autodebit.refund.refund_table import RELEASED
 
 from ops import documents
 from ops.screens import as_text, show, waiting
@@ -206,6 +208,44 @@ SCREENS: dict[str, tuple[Row, float]] = {
         refund(inquiries=2, last_inquiry="inquiry without answer: ReadTimeout", overdue_at=later(90)),
         29,
     ),
+    "cancelled, never sent": (
+        order(never_sent=True, status=Status.CANCELLED, settled_by=Witness.CANCEL, settled_at=later(600)),
+        700,
+    ),
+    "success of a payment that was cancelled": (
+        order(
+            status=Status.CANCELLED,
+            settled_by=Witness.CANCEL,
+            settled_at=later(CLOSE_S + 1),
+            cancel_requested_at=later(CLOSE_S),
+            crossed=frozenset({f"notify SUCCESS {PAYMENT_ID}"}),
+        ),
+        CLOSE_S + 60,
+    ),
+    "refund never sent": (refund(never_sent=True, overdue_at=None), 30),
+    "refund whose amount another one took": (
+        refund(
+            never_sent=True,
+            overdue_at=None,
+            status=RefundStatus.FAIL,
+            settled_by=RefundWitness.REFUND,
+            settled_at=later(300),
+            result_message=RELEASED,
+        ),
+        600,
+    ),
+    "refund failed": (
+        refund(
+            status=RefundStatus.FAIL,
+            settled_by=RefundWitness.NOTIFY,
+            settled_at=later(60),
+            overdue_at=None,
+            result_code="MERCHANT_BALANCE_NOT_ENOUGH",
+            inquiries=2,
+            last_inquiry=NOT_EXIST,
+        ),
+        600,
+    ),
     "refund without a result": (
         refund(
             overdue_at=NEVER,
@@ -256,7 +296,7 @@ def test_a_payment_that_has_its_result_names_the_refund_that_has_none() -> None:
 
 
 def test_what_is_open_is_a_list() -> None:
-    rows = [row for row, _ in SCREENS.values()]
+    rows = [row for row, _ in SCREENS.values() if row.is_init or awaits_a_person(row)]
     same_as_kept("open", as_text(waiting(rows, NOW + timedelta(seconds=120))))
     same_as_kept("nothing open", as_text(waiting([], NOW)))
 
@@ -267,6 +307,20 @@ def test_an_open_row_that_a_person_has_to_look_at_is_marked_until_it_is_acknowle
     looked_at = acknowledged(row)
     marked, healthy = in_brief(row, later(seconds)), in_brief(looked_at, later(seconds))
     assert marked == f"a person has to look; {healthy}"
+
+
+def test_the_minute_after_which_a_refund_that_never_left_makes_room_is_the_true_one() -> None:
+    row, seconds = SCREENS["refund never sent"]
+    assert "a minute after it was tried" in as_text(show(row, [], later(seconds), CLOSE_AFTER_S))
+    assert RELEASABLE_AFTER_S == 60
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_result_is_said_to_be_believed_only_if_somebody_said_it(name: str) -> None:
+    row, seconds = SCREENS[name]
+    said = as_text(show(row, [], later(seconds), CLOSE_AFTER_S))
+    assert ("Believed: this is the result." in said) == (not row.is_init and not row.never_sent)
+    assert ("Ended here" in said) == (not row.is_init and row.never_sent)
 
 
 def acknowledged(row: Row) -> Row:
