@@ -9,7 +9,7 @@ from autodebit.instants import utc_text
 from autodebit.payment.order import Order, order_document
 from autodebit.refund.refund import Refund, refund_document
 
-from ops.story import last_heard, story, what_next
+from ops.story import agreement_next, last_heard, story, what_next
 
 
 def row(row: Order | Refund, now: datetime, close_after_s: int, refunds: Sequence[Refund] = ()) -> dict[str, Any]:
@@ -35,5 +35,6 @@ def agreement(agreement: Agreement, now: datetime) -> dict[str, Any]:
         "refreshRefused": agreement.refresh_refused,
         "lastHeard": agreement.last_said,
         "overdueAt": utc_text(agreement.overdue_at) if agreement.overdue_at else None,
+        "next": agreement_next(agreement, now),
     }
     return document | {name: value for name, value in known.items() if value}

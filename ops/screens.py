@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops import documents
-from ops.story import age, in_brief, last_heard, moment, story, what_next
+from ops.story import age, agreement_next, in_brief, last_heard, moment, story, what_next
 
 WIDTH = 110
 """Of a screen that is not a terminal."""
@@ -36,7 +36,7 @@ def show(row: Order | Refund, refunds: Sequence[Refund], now: datetime, close_af
     parts: list[RenderableType] = [_head(row, now), Text(), happened]
     if refunds:
         parts += [Text(), _refunds(refunds)]
-    return Group(*parts, Text(), Text("What happens next", style="bold"), *_steps(row, refunds, now, close_after_s))
+    return Group(*parts, *_next(what_next(row, now, close_after_s, refunds)))
 
 
 def _head(row: Order | Refund, now: datetime) -> Text:
@@ -53,8 +53,8 @@ def _head(row: Order | Refund, now: datetime) -> Text:
     return head.append(f"\nAlipay's id {alipays_id}") if alipays_id else head
 
 
-def _steps(row: Order | Refund, refunds: Sequence[Refund], now: datetime, close_after_s: int) -> list[Text]:
-    return [Text(f"  {step}") for step in what_next(row, now, close_after_s, refunds)]
+def _next(steps: Sequence[str]) -> list[Text]:
+    return [Text(), Text("What happens next", style="bold"), *(Text(f"  {step}") for step in steps)]
 
 
 def _refunds(refunds: Sequence[Refund]) -> Table:
@@ -103,10 +103,10 @@ def agreement(one: Agreement, now: datetime) -> RenderableType:
     status = one.shown_status(now)
     table = Table.grid(padding=(0, 2))
     for name, value in documents.agreement(one, now).items():
-        if name not in ("agreementId", "status"):
+        if name not in ("agreementId", "status", "next"):
             table.add_row(name, Text(str(value)))
     head = Text.assemble((f"agreement {one.key}  ", "bold"), (status, STYLES.get(status, "")))
-    return Group(head, Text(), table)
+    return Group(head, Text(), table, *_next(agreement_next(one, now)))
 
 
 def _table(*columns: str) -> Table:

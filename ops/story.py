@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from autodebit.agreement.agreement import Agreement
+from autodebit.agreement.agreement import Status as AgreementStatus
 from autodebit.events import Acknowledgement, Told
 from autodebit.instants import utc_text
 from autodebit.payment.advice import advice
@@ -268,6 +270,65 @@ def _refund_next(refund: Refund, now: datetime) -> Iterator[str]:
         return
     yield _next_look(refund, now)
     yield "Its amount stays reserved until Alipay says how it ended."
+
+
+def agreement_next(agreement: Agreement, now: datetime) -> list[str]:
+    """What happens to an agreement by itself, and what a person may do."""
+    match agreement.shown_status(now):
+        case AgreementStatus.AUTHORIZING if agreement.auth_code is not None:
+            return ["Its authCode is being exchanged. A code lives a minute: after that it ends as FAILED."]
+        case AgreementStatus.AUTHORIZING if agreement.qr_code is None:
+            return ["There is no QR code yet: the same request, sent again, asks for one."]
+        case AgreementStatus.AUTHORIZING:
+            end = agreement.expires_at
+            return [f"Waits for the buyer to scan the QR code, until {moment(end, now)} ({distance(end, now)})."]
+        case "EXPIRED":
+            return [f"The QR code is over. An authorization that comes late still links; else {LINK_AGAIN}."]
+        case AgreementStatus.FAILED if agreement.perhaps_linked:
+            return [
+                "The wallet may show it as linked. Its token is not known here: it can be neither debited nor revoked.",
+                f"For the buyer: {LINK_AGAIN}; if the wallet shows two links, end the older one there.",
+            ]
+        case AgreementStatus.FAILED:
+            return [f"Nothing by itself. For the buyer: {LINK_AGAIN}."]
+        case AgreementStatus.UNLINKING:
+            return [
+                "No payment by it is sent. Alipay is asked to revoke its token, until it answers.",
+                *_revocation_look(agreement, now),
+            ]
+        case AgreementStatus.LINKED:
+            return list(_linked_next(agreement, now))
+        case _:
+            return [f"Nothing: it has ended. For the buyer: {LINK_AGAIN}."]
+
+
+def _revocation_look(agreement: Agreement, now: datetime) -> Iterator[str]:
+    at = agreement.overdue_at
+    if at is not None and at <= now:
+        yield f"A look is overdue since {moment(at, now)}: the sweep, every minute, has it asked again."
+    elif at is not None:
+        yield f"If nobody has by {moment(at, now)} ({distance(at, now)}), the sweep has it asked again."
+
+
+def _linked_next(agreement: Agreement, now: datetime) -> Iterator[str]:
+    end, due_at = agreement.token_expires_at, agreement.due_at
+    if end is None:
+        yield "It pays. When its token ends is not known, so it is not refreshed."
+        return
+    yield f"It pays until {moment(end, now)} ({distance(end, now)})."
+    if agreement.refresh_refused is not None:
+        yield f"The wallet refused to refresh it ({agreement.refresh_refused}). For the buyer: {LINK_AGAIN}."
+    elif agreement.refresh_token is None:
+        yield f"It has no token to refresh it by. Before it ends, for the buyer: {LINK_AGAIN}."
+    elif due_at is not None and due_at > now:
+        yield f"Its token is refreshed from {moment(due_at, now)} on ({distance(due_at, now)}), by the hourly run."
+    else:
+        yield "Its token is refreshed by the next hourly run."
+    if agreement.expiring_told:
+        yield "AgreementExpiring was told."
+
+
+LINK_AGAIN = "link again, with a new agreementId"
 
 
 def in_brief(row: Order | Refund, now: datetime) -> str:
