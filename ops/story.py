@@ -130,11 +130,14 @@ def _refund_story(refund: Refund) -> Iterator[Entry]:
 
 
 def _refund_heard(refund: Refund) -> Iterator[Entry]:
-    """How it was sent, and the last inquiry that brought no result."""
+    """How it was sent, what told that Alipay has it in process, and the last inquiry that brought no result."""
     if refund.never_sent:
         yield Entry(refund.attempted_at, "refund", "could not be sent: no byte of it left")
     elif not refund.observed:
         yield Entry(refund.attempted_at, "refund", "was about to be sent")
+    if refund.in_process:
+        who, _, what = refund.in_process.partition(" ")
+        yield Entry(None, who, what, "Alipay has it in process, so it is not sent again.")
     if refund.last_inquiry:
         number = f"{refund.inquiries} inquiries, the last" if refund.inquiries > 1 else "1 inquiry"
         said = refund.last_inquiry.removeprefix("inquiry ")

@@ -171,6 +171,13 @@ def test_an_alarm_names_its_heading_in_the_runbook(alarm: str) -> None:
     assert len(said) > 40
 
 
+def test_the_lines_that_the_runbook_searches_for_are_logged() -> None:
+    searched = re.findall(r'message = "([^"]+)"', (ROOT / "docs/runbook.md").read_text("utf-8"))
+    assert searched
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "layers/autodebit/python").rglob("*.py"))
+    assert [line for line in searched if not re.search(rf'logger\.\w+\(\s*"{re.escape(line)}"', code)] == []
+
+
 # --- The dashboard -----------------------------------------------------------------------------------------------
 
 BODY = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]

@@ -249,6 +249,7 @@ SCREENS: dict[str, tuple[Row, float]] = {
     "refund without a result": (
         refund(
             overdue_at=NEVER,
+            in_process="refund U/REFUND_IN_PROCESS",
             inquiries=10,
             last_inquiry="inquiry S: PROCESSING",
             told=(Told("RefundUnresolved", later(88000), "{}"),),
