@@ -94,6 +94,9 @@ def test_nothing_is_asked_about_what_never_left(fast: Deployment, person: Operat
     assert answer.status == 503
     assert "ever left" in person.ops("inquire", payment_request_id, status=1)
     assert "could not be sent" in person.ops("show", payment_request_id)
+    ended = person.ops("cancel", payment_request_id)
+    assert "CANCELLED. Ended here" in ended
+    assert "Believed" not in ended
 
 
 def test_who_acknowledges_takes_it_off_the_list(fast: Deployment, person: Operator) -> None:
