@@ -254,8 +254,10 @@ class Trials:
     def _in_session(self, mutant: Mutant | None, tests: list[str]) -> str | None:
         if mutant:
             file = str(source_of(mutant.module))
+            function = self._functions[file, mutant.function]
             code = _code_of(mutant.code(file), mutant.function)
-            self._functions[file, mutant.function].__code__ = code
+            # Without `super()` it has no `__class__` to close over, and a function closes over as much as before.
+            function.__code__ = code.replace(co_freevars=function.__code__.co_freevars)
         # By now the tests have imported these, with their parent's tables.
         from autodebit.payment.order_table import OrderItem
         from autodebit.refund.refund_table import RefundItem
