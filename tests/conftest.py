@@ -74,24 +74,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 @pytest.fixture
-def races(request: pytest.FixtureRequest) -> int:
-    """How often a cancel races a success."""
-    return int(request.config.getoption("--races"))
-
-
-@pytest.fixture
-def refresh_hours(request: pytest.FixtureRequest) -> int:
-    """How many hours' share of the tokens that fall due in a day is due at once."""
-    return int(request.config.getoption("--refresh-hours"))
-
-
-@pytest.fixture
-def refund_rounds(request: pytest.FixtureRequest) -> int:
-    """How often 32 refunds of one payment come at once."""
-    return int(request.config.getoption("--refund-rounds"))
-
-
-@pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
     """Every metric that is counted, as calls of a mock."""
     from autodebit import telemetry

@@ -21,6 +21,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,12 @@ class Package(bytes):
     def unpack(self, settings: Settings) -> Path:
         """The directory with `bootstrap`, `task` (/var/task) and `opt` (/opt: the layers, later over earlier)."""
         with _unpacking:
-            return _laid_out(settings.functions_dir, [self, *self.layers], self._lay_out, settings)
+            return _laid_out(settings.functions_dir, [self, *self.layers], partial(self._lay_out, settings))
 
-    def _lay_out(self, directory: Path, settings: Settings) -> None:
+    def _lay_out(self, settings: Settings, directory: Path) -> None:
         _extract(self, directory / "task")
-        (directory / "opt").symlink_to(_laid_out(settings.functions_dir, self.layers, _lay_out_layers, self.layers))
+        lay_out_layers = partial(_lay_out_layers, self.layers)
+        (directory / "opt").symlink_to(_laid_out(settings.functions_dir, self.layers, lay_out_layers))
         bootstrap = directory / "bootstrap"
         bootstrap.write_text(
             f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec "{settings.lambda_python}" -m awslambdaric "$_HANDLER"\n'
@@ -107,21 +109,21 @@ class Package(bytes):
         bootstrap.chmod(0o755)
 
 
-def _lay_out_layers(directory: Path, layers: Sequence[bytes]) -> None:
+def _lay_out_layers(layers: Sequence[bytes], directory: Path) -> None:
     directory.mkdir(parents=True)
     for layer in layers:
         _extract(layer, directory)
 
 
-def _laid_out[T](within: Path, archives: Sequence[bytes], lay_out: Callable[[Path, T], None], by: T) -> Path:
+def _laid_out(within: Path, archives: Sequence[bytes], lay_out: Callable[[Path], None]) -> Path:
     """The directory of these archives; what lays it out does so once, for functions that share layers share `opt`."""
     digests = b"".join(hashlib.sha256(archive).digest() for archive in archives)
     directory = within / hashlib.sha256(digests).hexdigest()[:24]
     if not directory.exists():
-        partial = directory.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        lay_out(partial, by)
-        partial.rename(directory)
+        unfinished = directory.with_suffix(".partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        lay_out(unfinished)
+        unfinished.rename(directory)
     return directory
 
 

@@ -254,10 +254,10 @@ def test_a_success_that_crossed_a_refused_cancel_counts_at_the_next_look(fast: D
 @pytest.mark.fault("F35")
 @pytest.mark.parametrize("first", ["cancel", "success"])
 def test_a_cancel_that_races_a_success_ends_as_alipays_ledger_says(
-    fast: Deployment, first: str, races: int, record_property: Any
+    fast: Deployment, first: str, pytestconfig: pytest.Config, record_property: Any
 ) -> None:
     """Half of them each: the payment succeeds a moment before the cancel is asked for, or a moment after it."""
-    chance = random.Random(first)
+    chance, races = random.Random(first), pytestconfig.getoption("--races")
     ends = at_once(
         [lambda: race(fast, first, chance.uniform(0, 0.2), chance.uniform(0, 0.4)) for _ in range(max(1, races // 2))],
         4,

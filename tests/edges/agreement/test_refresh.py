@@ -334,13 +334,13 @@ def test_only_faults_in_a_row_end_a_run(world: World) -> None:
 
 
 def test_all_that_fell_due_on_one_day_is_refreshed_once_each(
-    world: World, refresh_hours: int, record_property: Any
+    world: World, pytestconfig: pytest.Config, record_property: Any
 ) -> None:
     """Ten thousand rows as a link leaves them, due in the course of a day; a run takes those that are due by then.
 
     With `--refresh-hours 24` the whole day was missed, and one run makes up for it.
     """
-    total = 10_000
+    total, refresh_hours = 10_000, pytestconfig.getoption("--refresh-hours")
     expires_at = datetime.now(UTC) + timedelta(days=20)
     world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=expires_at.isoformat())
     world.linked("agr-0")

@@ -636,10 +636,11 @@ def settled(world: World, before: Refund, final: Final[Status]) -> bool:
 
 
 def test_many_partial_refunds_at_once_never_exceed_and_none_is_refused_while_enough_is_left(
-    world: World, refund_rounds: int, record_property: Any
+    world: World, pytestconfig: pytest.Config, record_property: Any
 ) -> None:
     """Half of them die before or after their transaction; then all come again, and all are settled twice."""
-    for number in range(refund_rounds):
+    rounds = pytestconfig.getoption("--refund-rounds")
+    for number in range(rounds):
         chance = random.Random(number)
         payment = world.paid(payment_request_id=f"ord-{number}")
         enough = number % 2 == 1
@@ -678,4 +679,4 @@ def test_many_partial_refunds_at_once_never_exceed_and_none_is_refused_while_eno
         given = sum(int(each.amount.value) for each, final in zip(refunds, finals, strict=True) if final is GIVEN_BACK)
         order_now = world.orders.get(payment.key)
         assert (order_now.refundable, order_now.refunded or 0) == (1990 - given, given)
-    record_property("refundRounds", refund_rounds)
+    record_property("refundRounds", rounds)
