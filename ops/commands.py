@@ -366,8 +366,6 @@ def main() -> None:
 
 def _in_a_line(error: Exception) -> str:
     """What went wrong with the stack, AWS or a row. A defect of this program is raised as it is."""
-    if isinstance(error, ImportError):
-        raise error
     from autodebit.errors import AutodebitError
     from botocore.exceptions import BotoCoreError, ClientError
 

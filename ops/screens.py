@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops import documents
-from ops.story import age, agreement_next, in_brief, last_heard, moment, story, what_next
+from ops.story import age, in_brief, last_heard, moment, story, what_next
 
 WIDTH = 110
 """Of a screen that is not a terminal."""
@@ -102,11 +102,13 @@ def agreement(one: Agreement, now: datetime) -> RenderableType:
     """One agreement."""
     status = one.shown_status(now)
     table = Table.grid(padding=(0, 2))
-    for name, value in documents.agreement(one, now).items():
-        if name not in ("agreementId", "status", "next"):
+    document = documents.agreement(one, now)
+    steps = document.pop("next")
+    for name, value in document.items():
+        if name not in ("agreementId", "status"):
             table.add_row(name, Text(str(value)))
     head = Text.assemble((f"agreement {one.key}  ", "bold"), (status, STYLES.get(status, "")))
-    return Group(head, Text(), table, *_next(agreement_next(one, now)))
+    return Group(head, Text(), table, *_next(steps))
 
 
 def _table(*columns: str) -> Table:

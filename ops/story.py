@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from autodebit.agreement.agreement import Agreement
 from autodebit.agreement.agreement import Status as AgreementStatus
-from autodebit.events import Acknowledgement, Told
+from autodebit.events import Acknowledgement, Told, unseen
 from autodebit.instants import utc_text
 from autodebit.payment.advice import advice
 from autodebit.payment.closing import ABSENCES_MIN, PASSING_REFUSALS, close_time
@@ -190,8 +190,7 @@ def awaits_a_person(row: Order | Refund) -> bool:
     """Whether something is told of the row that a person has to look at, and that nobody has acknowledged."""
     if isinstance(row, Order):
         return payment_awaits_a_person(row)
-    seen = max((entry.told for entry in row.acknowledged), default=0)
-    kinds = {told.kind for told in row.told[seen:]}
+    kinds = unseen(row.told, row.acknowledged)
     return CONTRADICTED in kinds or (UNRESOLVED in kinds and row.is_init)
 
 

@@ -36,6 +36,12 @@ class Acknowledgement:
     why: str
 
 
+def unseen(told: tuple[Told, ...], acknowledged: tuple[Acknowledgement, ...]) -> set[str]:
+    """The kinds of what is told that no person has acknowledged."""
+    seen = max((entry.told for entry in acknowledged), default=0)
+    return {entry.kind for entry in told[seen:]}
+
+
 class Telling(Protocol):
     """A row of which something is told."""
 

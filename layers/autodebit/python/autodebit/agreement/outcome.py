@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from autodebit.agreement.agreement import QrCode
-from autodebit.alipay.masking import masked
+from autodebit.alipay.masking import kept
 from autodebit.alipay.reading import DEAD_TOKEN, Undecided, result_of
 from autodebit.alipay.strict_json import text_at
 from autodebit.instants import told_instant
@@ -47,9 +47,8 @@ def read_consult(answer: dict[str, Any]) -> QrCode | Refused | Undecided:
     """What the answer of `consult` says. https://docs.antom.com/ac/ams/authconsult"""
     status, code = result_of(answer)
     if status == "F":
-        message = text_at(answer, "result", "resultMessage")
         # Consult carries no token: only what looks like one is masked.
-        return Refused(code, masked(message[:256], lambda piece: False) if message else None)
+        return Refused(code, kept(text_at(answer, "result", "resultMessage"), lambda piece: False))
     if status != "S":
         return Undecided(f"consult {status}/{code}")
     form = answer.get("authCodeForm")

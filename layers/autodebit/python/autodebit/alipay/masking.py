@@ -36,20 +36,25 @@ def without_token(answer: dict[str, Any], token: str) -> dict[str, Any]:
     return {**answer, "result": {**answer["result"], "resultMessage": message}}
 
 
+def kept(message: str | None, is_token: Callable[[str], bool]) -> str | None:
+    """A message of Alipay's as it is kept and shown: its beginning, masked. An empty one counts as missing."""
+    return masked(message[:256], is_token) if message else None
+
+
 def masked(message: str, is_token: Callable[[str], bool]) -> str:
     """The message without the token that `is_token` knows, and without what looks like another."""
     edges = [place.start() for place in _BOUNDARY.finditer(message)]
     start = 0
-    kept: list[str] = []
+    pieces: list[str] = []
     while edges:
         begin = edges.pop(0)
         ends = [end for end in edges if end - begin <= 3 * TOKEN_CHARACTERS_MAX]
         end = next((end for end in reversed(ends) if is_token(_plain(message[begin:end]))), None)
         if end is not None:
-            kept += [message[start:begin], MASK]
+            pieces += [message[start:begin], MASK]
             start = end
             edges = [edge for edge in edges if edge >= end]
-    return _SHAPE.sub(MASK, "".join([*kept, message[start:]]))
+    return _SHAPE.sub(MASK, "".join([*pieces, message[start:]]))
 
 
 def _plain(piece: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from autodebit.alipay.masking import masked
+from autodebit.alipay.masking import kept
 from autodebit.alipay.strict_json import text_at
 
 TRAFFIC = "REQUEST_TRAFFIC_EXCEED_LIMIT"
@@ -76,7 +76,7 @@ def final[Status: StrEnum](
     return Final(
         status,
         result_code=code[:64] if code else None,
-        result_message=masked(message[:256], is_token) if message else None,
+        result_message=kept(message, is_token),
         transaction_id=transaction_id[:64] if transaction_id else None,
         transaction_time=transaction_time[:64] if transaction_time else None,
     )

@@ -1,5 +1,6 @@
 """Which status an order may leave for which, by whose word, and under which conditions."""
 
+from autodebit.events import unseen
 from autodebit.payment.order import Order, Status, Witness
 
 TRANSITIONS: dict[tuple[Status, Status], frozenset[Witness]] = {
@@ -32,6 +33,5 @@ ASKED_AFRESH = frozenset({Witness.INQUIRY})
 
 def awaits_a_person(order: Order) -> bool:
     """Whether something is told of the order that a person has to look at, and that nobody has acknowledged."""
-    seen = max((entry.told for entry in order.acknowledged), default=0)
-    kinds = {told.kind for told in order.told[seen:]}
+    kinds = unseen(order.told, order.acknowledged)
     return CONTRADICTED in kinds or (UNRESOLVED in kinds and order.is_init)
