@@ -119,5 +119,7 @@ def test_a_variable_that_does_not_do_is_named(variables: dict[str, str], named: 
 
 
 def test_make_ops_without_a_command_shows_those_that_there_are() -> None:
-    shown = subprocess.run(["make", "--dry-run", "ops"], cwd=stack.ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "ops"], cwd=stack.ROOT, capture_output=True, text=True, check=True
+    )
     assert shown.stdout.endswith("--help\n")
