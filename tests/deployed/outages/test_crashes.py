@@ -31,7 +31,11 @@ def test_a_function_killed_at_any_effect_leaves_an_order_that_is_settled_or_watc
     ends = []
     for crash in crashes:
         # A sweep that died had put the next look off for a minute; the next run of the sweep may be as far away.
-        ends.append(eventually(partial(end_of, real_time, crash), crash.where, every_s=0.2))
+        ends.append(
+            eventually(
+                partial(end_of, real_time, crash), crash.where, every_s=0.2, show=partial(seen_of, real_time, crash)
+            )
+        )
         books.agree(here, *([crash.payment_request_id] if ends[-1] != "never stored" else []))
     print(*(f"  {end}: {crash.where}" for crash, end in zip(crashes, ends, strict=True)), sep="\n")
     assert {crash.function for crash in crashes} == set(FUNCTIONS)
@@ -59,9 +63,17 @@ def end_of(real_time: RealTime, crash: Crash) -> str | None:
     if known and known["debits"]:
         return f"{row['status']} by {row['settledBy']}" if row["status"] == "SUCCESS" else None
     assert row["status"] == "INIT", crash.where
-    execution = here.seen.execution(key)
+    # The kills of other crashes may hit this order's looks, too, until its round fails: the sweep opens the next.
+    execution = here.seen.execution(key, row["pollingRound"])
     polled = execution and execution["status"] == "RUNNING" and row["inquiries"]
     return f"INIT, polled: {row['lastInquiry']}" if polled and books.is_watched(row) else None
+
+
+def seen_of(real_time: RealTime, crash: Crash) -> tuple[object, ...]:
+    """What there is to see of an order that does not end: its row, and the execution of each round."""
+    seen, key = real_time.deployment.seen, crash.payment_request_id
+    row = seen.row(key)
+    return row, *(seen.execution(key, number) for number in range((row or {}).get("pollingRound", 0) + 1))
 
 
 def test_no_crash_was_answered_as_if_all_was_well(real_time: RealTime, crashes: list[Crash]) -> None:
