@@ -110,8 +110,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(411)
         elif int(length) > _LARGEST_REQUEST:
             self.send_error(413)
-        else:
-            return self.rfile.read(int(length))
+        elif len(body := self.rfile.read(int(length))) == int(length):
+            return body
+        # An error was answered, or the caller hung up in the middle: half a request is none.
         self.close_connection = True
         return None
 

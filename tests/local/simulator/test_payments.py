@@ -571,6 +571,16 @@ def test_requests_are_remembered_without_the_access_token(merchant: GatewayClien
     assert TOKEN not in keys[0].with_name("ledger.jsonl").read_text()
 
 
+def test_half_a_request_is_none(merchant: GatewayClient) -> None:
+    """A caller that hangs up in the middle of its body, as one whose process is killed, has sent no payment."""
+    path, at = "/ams/api/v1/payments/pay?half", urlsplit(merchant.url)
+    with socket.create_connection((at.hostname, at.port), timeout=5) as caller:
+        caller.sendall(f'POST {path} HTTP/1.1\r\nHost: sim\r\nContent-Length: 1000\r\n\r\n{{"pay'.encode())
+        caller.shutdown(socket.SHUT_WR)
+        assert caller.recv(1) == b"", "hung up without an answer"
+    assert path not in {entry["path"] for entry in merchant.view("requests")["requests"]}
+
+
 def test_events_come_in_one_numbered_stream_and_before_what_follows_from_them(merchant: GatewayClient) -> None:
     since = merchant.view("events?since=0")["next"]
     request = payment()
