@@ -332,6 +332,12 @@ def test_a_contradiction_is_kept_told_and_waits_for_a_person_whatever_the_status
     assert list(world.refunds.waiting_for_a_person()) == [REFUND_REQUEST_ID]
 
 
+def test_what_a_result_does_not_say_is_not_in_the_row(world: World) -> None:
+    world.paid()
+    world.refunds.settle(created(world), FAILED, Witness.REFUND, LATER)
+    assert not {"refundId", "refundTime", "resultMessage"} & world.row().keys()
+
+
 # --- Observed ------------------------------------------------------------------------------------------------------
 
 

@@ -115,13 +115,13 @@ class OrderItem(SettlingItem, Model):
     cancelDoubted = BooleanAttribute(null=True)
     absences = NumberAttribute(null=True)
     absentAt = UnicodeAttribute(null=True)
-    crossed = UnicodeSetAttribute(null=True)
+    crossed = UnicodeSetAttribute()
 
     paymentId = UnicodeAttribute(null=True)
     paymentTime = UnicodeAttribute(null=True)
     refundable = NumberAttribute(null=True)
     unrefunded = NumberAttribute(null=True)
-    refunds = UnicodeSetAttribute(null=True)
+    refunds = UnicodeSetAttribute()
 
     watched = WatchedOrders()
     settled = SettledOrders()

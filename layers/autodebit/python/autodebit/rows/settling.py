@@ -55,7 +55,7 @@ class SettlingItem(AttentionItem):
     resultCode = UnicodeAttribute(null=True)
     resultMessage = UnicodeAttribute(null=True)
 
-    contradictions = UnicodeSetAttribute(null=True)
+    contradictions = UnicodeSetAttribute()  # PynamoDB lets a set be missing without null=True
 
 
 class SettlingRow(Protocol):
@@ -164,7 +164,7 @@ class SettlingRows[Row: SettlingRow]:
                 read=self._read,
                 stored=lambda key=row.key: self.get(key),  # type: ignore[misc]
             )
-            if written.won or written.row.status == row.status:
+            if written.row.status == row.status:
                 return written
             row = written.row  # settled meanwhile; that happens once
 
