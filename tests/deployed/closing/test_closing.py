@@ -169,12 +169,14 @@ def test_with_close_after_0_nothing_is_closed_and_a_person_is_called_at_the_end(
 def test_a_cancel_without_an_answer_is_repeated_until_it_has_one(fast: Deployment, silence: str) -> None:
     payment_request_id, _ = fast.pay("unanswered", **NEVER, cancel=[silence, silence, "normal"])
     answer = fast.merchant.cancel(payment_request_id)
-    assert (answer.status, answer.json["status"]) == (202, "INIT")
+    # On a busy machine a look may have its answer before this one is given: it says what is stored then.
+    assert (answer.status, answer.json["status"]) in [(202, "INIT"), (200, "CANCELLED")]
     assert "cancelRequestedAt" in answer.json
     was_cancelled(fast, payment_request_id)
     assert len({call["bodySha256"] for call in cancels(fast, payment_request_id)}) == 1
-    statuses = {version["status"] for version in fast.seen.versions(payment_request_id)}
-    assert statuses == {"INIT", "CANCELLED"}
+    versions = fast.seen.versions(payment_request_id)
+    assert {version["status"] for version in versions} == {"INIT", "CANCELLED"}
+    assert any(version["status"] == "INIT" and "cancelRequestedAt" in version for version in versions)
 
 
 @pytest.mark.fault("F39")
