@@ -6,10 +6,4 @@ from tests.kit.indexes import assert_declared
 
 
 def test_the_template_declares_the_key_and_the_indexes_that_are_used() -> None:
-    used = {
-        WatchedOrders: ["watchShard", "overdueAt"],
-        SettledOrders: ["settledDay", "settledAt"],
-        OrdersForAPerson: ["attentionShard", "attentionSince"],
-        OrdersByReference: ["referenceOrderId", "createdAt"],
-    }
-    assert_declared("OrderTable", OrderItem, used)
+    assert_declared("OrderTable", OrderItem, WatchedOrders, SettledOrders, OrdersForAPerson, OrdersByReference)

@@ -1,4 +1,4 @@
-"""Mutation testing of the modules that decide about money: does a test of the rules or the edges notice every change?
+"""Mutation testing of the modules that decide about money: do the tests without a deployment notice every change?
 
     .local/venvs/dev/bin/python -m tests.proof.mutation [--sample SHARE [--seed N]] [--tests PATH] [MODULE ...]
 
@@ -101,7 +101,7 @@ def main() -> int:
     with store.emulator() as os.environ[store.ENDPOINT]:
         print(f"{len(everything)} mutants", flush=True)
         paths = options.tests or TESTS
-        trials = Trials(everything, paths, reach(paths), lambda *figures: _tell(begun, *figures))
+        trials = Trials(everything, paths, reach(paths), _Progress(begun))
         trials.run()
     survived = trials.survived
     names, reasons = {mutant.name for mutant in survived}, _reasons({mutant.module for mutant in everything})
@@ -125,9 +125,18 @@ def of(module: str) -> list[Mutant]:
     return mutants(module, source_of(module).read_text("utf-8"))
 
 
-def _tell(begun: float, decided: int, survived: int) -> None:
-    if decided % 100 == 0:
-        print(f"  {decided} tried, {survived} not noticed, {time.monotonic() - begun:.0f} s", flush=True)
+class _Progress:
+    """Tells how far it is, and names a survivor as soon as it is one."""
+
+    def __init__(self, begun: float) -> None:
+        self._begun, self._named = begun, 0
+
+    def __call__(self, decided: int, survived: list[Mutant]) -> None:
+        for mutant in survived[self._named :]:
+            print(f"  not noticed: {' | '.join(mutant.name)}", flush=True)
+        self._named = len(survived)
+        if decided % 100 == 0:
+            print(f"  {decided} tried, {len(survived)} not noticed, {time.monotonic() - self._begun:.0f} s", flush=True)
 
 
 def _reasons(modules: set[str]) -> dict[Name, str]:

@@ -37,7 +37,7 @@ from tests.proof import ROOT
 from .mutants import Mutant
 
 PACKAGE = ROOT / "layers" / "autodebit" / "python" / "autodebit"
-TESTS = [str(ROOT / "tests" / ring) for ring in ("rules", "edges")]
+TESTS = [str(ROOT / "tests" / ring) for ring in ("rules", "template", "edges")]
 UNCONCERNED = ("tests/edges/test_transport.py", "tests/edges/agreement", "tests/edges/test_reconcile.py")
 """Tests of what is not mutated, and slow ones: they wait for timeouts, or start an emulator of their own."""
 
@@ -142,7 +142,7 @@ class Trials:
     """Tries mutants by the tests in `paths`; `survived` are those that no test noticed."""
 
     def __init__(
-        self, mutants: list[Mutant], paths: list[str], reach: Reach, progress: Callable[[int, int], None]
+        self, mutants: list[Mutant], paths: list[str], reach: Reach, progress: Callable[[int, list[Mutant]], None]
     ) -> None:
         self._mutants, self._paths, self._reach, self._progress = mutants, paths, reach, progress
         self._last_noticed_by: dict[tuple[str, str], str] = {}
@@ -218,7 +218,7 @@ class Trials:
             self._last_noticed_by[mutant.module, mutant.function] = noticed_by
             self._noticed_by[noticed_by] += 1
         self._decided += 1
-        self._progress(self._decided, len(self.survived))
+        self._progress(self._decided, self.survived)
 
     def _tests(self, mutant: Mutant) -> list[str]:
         """First the one that noticed a neighbour last; then those that cost the least for what they have noticed."""

@@ -6,8 +6,4 @@ from tests.kit.indexes import assert_declared
 
 
 def test_the_template_declares_the_key_and_the_indexes_that_are_used() -> None:
-    used = {
-        WatchedAgreements: ["watchShard", "overdueAt"],
-        DueAgreements: ["dueShard", "dueAt"],
-    }
-    assert_declared("AgreementTable", AgreementItem, used)
+    assert_declared("AgreementTable", AgreementItem, WatchedAgreements, DueAgreements)

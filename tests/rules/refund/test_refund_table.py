@@ -6,9 +6,4 @@ from tests.kit.indexes import assert_declared
 
 
 def test_the_template_declares_the_key_and_the_indexes_that_are_used() -> None:
-    used = {
-        WatchedRefunds: ["watchShard", "overdueAt"],
-        SettledRefunds: ["settledDay", "settledAt"],
-        RefundsForAPerson: ["attentionShard", "attentionSince"],
-    }
-    assert_declared("RefundTable", RefundItem, used)
+    assert_declared("RefundTable", RefundItem, WatchedRefunds, SettledRefunds, RefundsForAPerson)
