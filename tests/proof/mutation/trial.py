@@ -67,13 +67,13 @@ class Reach:
 
     def tests(self, mutant: Mutant) -> set[str]:
         """The tests that may notice this mutant: what happens at import concerns all that touch the module, or one that
-        imports from it.
+        imports from it, and those beside them, which may look at a constant and touch nothing.
         """
         if not self.at_import(mutant):
             return self._contexts(mutant) - {""}
         lines = [tests for module in _with_importers(mutant.module) for tests in self.touching.get(module, {}).values()]
-        concerned = {test for tests in lines for test in tests}
-        return {test for test in self.seconds if test in concerned or _is_own(mutant, test)}
+        files = {_file_of(test) for tests in lines for test in tests}
+        return {test for test in self.seconds if _file_of(test) in files or _is_own(mutant, test)}
 
     def _contexts(self, mutant: Mutant) -> set[str]:
         lines = self.touching[mutant.module]
