@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -142,6 +143,16 @@ class World:
 @pytest.fixture
 def world(rows: Any, keys: tuple[str, str]) -> World:
     return World(rows, keys)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What everybody who works with agreements logs."""
+    logger = Mock()
+    for module in ("debit", "keep_tokens", "link", "look", "receive", "refresh", "revoke"):
+        monkeypatch.setattr(f"autodebit.agreement.{module}.logger", logger)
+    monkeypatch.setattr("autodebit.telemetry.logger", logger)
+    return logger
 
 
 @pytest.fixture

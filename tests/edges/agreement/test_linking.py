@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
-from autodebit.agreement.agreement import Status, agreement_document
-from autodebit.agreement.schedule import ATTEMPT_S
+from autodebit.agreement.agreement import Agreement, QrCode, Status, agreement_document, qr_code_expires_at
+from autodebit.agreement.request import LinkRequest
+from autodebit.agreement.schedule import ATTEMPT_S, EXCHANGE_GRACE_S
+from autodebit.agreement.transitions import Word
 from autodebit.errors import (
     AgreementConflict,
     ConsultRefused,
@@ -21,13 +23,14 @@ from autodebit.errors import (
     VaultUnavailable,
 )
 
-from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, AUTH_CODE, REFRESH_TOKEN, applied, result
+from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, AUTH_CODE, REFRESH_TOKEN, agreement, applied, result
 
 from .conftest import World
 
 OTHER_TOKEN = "28101113another0TOKEN000000000000000000000000SAMPLE"
 INVALID = result("F", "INVALID_AUTHCODE")
 LOST = OutcomeUnknown("read timeout")
+QR_CODE = QrCode("https://qr.example-wallet.com/2810", None)
 
 
 class Killed(BaseException):
@@ -86,11 +89,13 @@ def test_no_answer_at_all_is_a_503_and_the_same_request_goes_on_with_a_new_state
     assert (len(set(states[:3])), len(set(states))) == (1, 2)
 
 
-def test_nothing_sent_is_a_503_at_once(world: World) -> None:
+def test_nothing_sent_is_a_503_at_once(world: World, logged: Mock) -> None:
     world.alipay.told = [NotSent("no connection")]
     with pytest.raises(ConsultUnanswered):
         world.link()
     assert len(world.alipay.calls) == 1
+    assert world.get().unaccounted == 0
+    assert logged.warning.call_args.kwargs == {"call": "consult", "reason": "no connection", "sent": False}
 
 
 @pytest.mark.parametrize("fails", ["create", "ask_again"])
@@ -113,25 +118,28 @@ def test_a_table_that_fails_before_consult_is_a_503_and_nothing_was_sent(
 
 
 def test_a_qr_code_that_cannot_be_stored_is_a_503_and_the_same_request_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, counted: Mock
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(world.table, "note_qr_code", Mock(side_effect=TableFault("away")))
         with pytest.raises(ConsultUnanswered):
             world.link()
+    counted.assert_any_call("Fault")
     world.age("attemptedAt", 30)
     assert world.link()[0].qr_code
 
 
-def test_a_refusal_names_its_code_and_ends_the_agreement(world: World) -> None:
+def test_a_refusal_names_its_code_and_ends_the_agreement(world: World, logged: Mock) -> None:
     refusal = result("F", "NO_PAY_OPTIONS")
     refusal["result"]["resultMessage"] = "No pay options."
     world.alipay.told = [refusal]
     with pytest.raises(ConsultRefused) as raised:
         world.link()
     assert raised.value.members == {"resultCode": "NO_PAY_OPTIONS", "resultMessage": "No pay options."}
+    assert logged.warning.call_args == call("consult refused", resultCode="NO_PAY_OPTIONS")
     agreement, new = world.link()
     assert (agreement.status, agreement.result_code, new) == (Status.FAILED, "NO_PAY_OPTIONS", False)
+    assert not agreement.perhaps_linked
     assert len(world.alipay.calls) == 1
 
 
@@ -147,13 +155,89 @@ def _killed() -> dict[str, Any]:
     raise Killed
 
 
+def other_asks(world: World) -> Agreement:
+    """Another request for the same agreement has consult under way."""
+    now = datetime.now(UTC)
+    return world.table.create(
+        agreement(attempt="other", created_at=now, attempted_at=now, expires_at=qr_code_expires_at(now))
+    ).row
+
+
+ENDS: dict[str, Callable[[World, Agreement], Any]] = {
+    "answered": lambda world, other: world.table.note_qr_code(other, QR_CODE),
+    "refused": lambda world, other: world.table.fail(other, Word.CONSULT, "NO_PAY_OPTIONS", datetime.now(UTC)),
+    "unanswered": lambda world, other: world.table.put_back(other, "consult without answer", unaccounted=0),
+}
+"""What a consult of another request comes to."""
+
+
+def shown_or_refused(world: World, end: str) -> None:
+    """This request shows what the other came to, and asks nothing itself."""
+    if end == "unanswered":
+        with pytest.raises(ConsultUnanswered):
+            world.link()
+    else:
+        shown, new = world.link()
+        assert (shown, new) == (world.get(), False)
+        assert shown.status is (Status.FAILED if end == "refused" else Status.AUTHORIZING)
+    assert world.alipay.calls == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_while_another_request_asks_its_answer_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    other = other_asks(world)
+    read = world.table.get
+    reads: list[str] = []
+
+    def get(agreement_id: str) -> Agreement:
+        reads.append(agreement_id)
+        if len(reads) == 3:
+            ENDS[end](world, other)
+        return read(agreement_id)
+
+    monkeypatch.setattr(world.table, "get", get)
+    shown_or_refused(world, end)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_of_two_that_take_over_a_dead_consult_one_asks(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    other = other_asks(world)
+    world.age("attemptedAt", 30)
+    ask_again = world.table.ask_again
+
+    def overtaken(dead: Agreement, attempt: str, at: datetime, state: str, until: datetime) -> Any:
+        ENDS[end](world, ask_again(other, "second", at, f"{state[:-1]}f", until).row)
+        return ask_again(dead, attempt, at, state, until)
+
+    monkeypatch.setattr(world.table, "ask_again", overtaken)
+    shown_or_refused(world, end)
+
+
+def test_another_request_that_asks_for_too_long_is_waited_for_no_longer_than_there_is_time(world: World) -> None:
+    other_asks(world)
+    with pytest.raises(ConsultUnanswered):
+        world.linker.link(
+            LinkRequest({"agreementId": AGREEMENT_ID, "customerBelongsTo": "ALIPAY_HK"}), "", time.monotonic() - 1
+        )
+    assert world.alipay.calls == []
+
+
 # --- The code ----------------------------------------------------------------------------------------------------
 
 
-def test_a_code_is_stored_sealed_and_somebody_is_started_to_exchange_it(world: World) -> None:
+def test_a_code_is_stored_sealed_and_somebody_is_started_to_exchange_it(world: World, logged: Mock) -> None:
     agreement = world.exchanging()
+    assert logged.append_keys.mock_calls == [
+        call(authorizationNotifyType="AUTHCODE_CREATED", keyVersion="1"),
+        call(agreementId=AGREEMENT_ID),
+    ]
     assert agreement.is_exchanging
-    assert world.machine.started == [(AGREEMENT_ID, 0)]
+    assert agreement.auth_code_at
+    assert agreement.overdue_at == agreement.auth_code_at + timedelta(seconds=EXCHANGE_GRACE_S)
+    assert world.notified(agreement) == agreement
+    assert world.machine.started == [(AGREEMENT_ID, 0)], "once"
     row = world.row()
     assert AUTH_CODE not in str(row)
     assert AUTH_CODE.encode() not in bytes(row["authCode"])
@@ -171,10 +255,12 @@ def test_the_start_comes_before_the_store(world: World, monkeypatch: pytest.Monk
     assert world.looker.look(AGREEMENT_ID, 5)[1] is None
 
 
-def test_a_start_that_fails_is_the_sweeps(world: World) -> None:
+def test_a_start_that_fails_is_the_sweeps(world: World, counted: Mock, logged: Mock) -> None:
     agreement, _ = world.link()
     world.machine.fails = True
     world.notified(agreement)
+    counted.assert_any_call("Fault")
+    assert logged.error.call_args == call("exchange not started", reason="away")
     [overdue] = list(world.table.overdue(datetime.now(UTC).replace(year=2100)))
     assert (overdue.key, overdue.polling_round) == (AGREEMENT_ID, 0)
 
@@ -204,15 +290,17 @@ def test_thirty_two_codes_at_once_are_one_exchange(world: World) -> None:
 def test_a_foreign_unknown_or_wrong_state_is_refused_and_changes_nothing(world: World, changes: Any) -> None:
     world.link()
     before = world.row()
-    with pytest.raises(UnknownAgreement):
+    unknown = changes["authState"].startswith(b"agr-unknown".hex())
+    with pytest.raises(UnknownAgreement, match="no such agreement" if unknown else "no such authState"):
         world.notified(**changes)
     assert world.row() == before
     assert world.machine.started == []
 
 
-def test_a_code_without_success_changes_nothing(world: World) -> None:
+def test_a_code_without_success_changes_nothing(world: World, logged: Mock) -> None:
     agreement, _ = world.link()
-    assert not world.notified(agreement, **result("F", "PROCESS_FAIL")).is_exchanging
+    assert world.notified(agreement, **result("F", "PROCESS_FAIL")) == world.get() == agreement
+    assert logged.warning.call_args == call("authorization without success")
 
 
 def test_a_code_that_comes_late_is_exchanged_all_the_same(world: World) -> None:
@@ -235,8 +323,10 @@ def test_kms_away_stores_and_starts_nothing(world: World, kms_away: Callable[[],
 # --- The exchange ------------------------------------------------------------------------------------------------
 
 
-def test_an_exchange_links_and_keeps_its_tokens_sealed(world: World) -> None:
+def test_an_exchange_links_and_keeps_its_tokens_sealed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.table, "replace_tokens", Mock(side_effect=AssertionError("they are kept already")))
     agreement = world.linked()
+    assert world.alipay.deadlines[-1] > time.monotonic()
     assert world.opened(agreement) == ACCESS_TOKEN
     assert world.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == REFRESH_TOKEN
     assert (agreement.user_login_id, agreement.auth_code, agreement.attempt) == ("852-****1234", None, None)
@@ -275,25 +365,54 @@ def test_an_answer_that_was_lost_is_asked_for_again_and_whatever_token_comes_lin
     world.exchanging()
     world.alipay.told = [lost, applied(accessToken=token)]
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
-    assert (agreement.status, wait_s) == (Status.AUTHORIZING, 1)
+    assert (agreement.status, agreement.unaccounted, wait_s) == (Status.AUTHORIZING, 1, 1)
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 1)
     assert (agreement.status, wait_s) == (Status.LINKED, None)
     assert world.opened(agreement) == token
     assert world.alipay.calls[-1] == world.alipay.calls[-2]
 
 
-def test_a_code_refused_at_the_first_call_failed_and_nothing_is_linked(world: World) -> None:
+def test_an_answer_that_leaves_it_open_is_logged(world: World, logged: Mock, counted: Mock) -> None:
+    world.exchanging()
+    world.alipay.told = [result("U", "AUTH_IN_PROCESS"), LOST]
+    world.looker.look(AGREEMENT_ID, 0)
+    assert logged.info.call_args == call("exchange left open", said="applyToken U/AUTH_IN_PROCESS")
+    world.looker.look(AGREEMENT_ID, 1)
+    assert logged.warning.call_args.kwargs == {"call": "applyToken", "reason": "read timeout", "sent": True}
+    counted.assert_any_call("NoAnswer")
+
+
+def test_the_looks_of_a_round_are_spent_before_the_minute_and_the_sweep_comes_back_when_it_is_over(
+    world: World,
+) -> None:
+    world.exchanging()
+    world.alipay.told = [LOST]
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 13)
+    assert wait_s is None
+    assert agreement.auth_code_at
+    assert agreement.overdue_at == agreement.auth_code_at + timedelta(seconds=55)
+    world.table.take(world.get(), "another's", datetime.now(UTC))
+    world.age("authCodeAt", 3600)
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 13)
+    assert wait_s is None
+    assert agreement.overdue_at
+    assert before <= agreement.overdue_at <= datetime.now(UTC), "another calls still: at once"
+
+
+def test_a_code_refused_at_the_first_call_failed_and_nothing_is_linked(world: World, counted: Mock) -> None:
     world.exchanging()
     world.alipay.told = [INVALID]
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
     assert (agreement.status, agreement.result_code, wait_s) == (Status.FAILED, "INVALID_AUTHCODE", None)
     assert not agreement.perhaps_linked
     assert [told.kind for told in agreement.told] == ["AgreementFailed"]
+    assert call("PerhapsLinked") not in counted.mock_calls
 
 
 @pytest.mark.parametrize("lost", [LOST, result("U", "AUTH_IN_PROCESS")], ids=str)
 def test_a_code_refused_after_a_call_that_is_unaccounted_for_is_perhaps_linked(
-    world: World, counted: Any, lost: Any
+    world: World, counted: Any, logged: Mock, lost: Any
 ) -> None:
     world.exchanging()
     world.alipay.told = [lost, INVALID]
@@ -302,6 +421,23 @@ def test_a_code_refused_after_a_call_that_is_unaccounted_for_is_perhaps_linked(
     assert (agreement.status, agreement.perhaps_linked) == (Status.FAILED, True)
     assert "perhapsLinked" in (agreement.told[0].detail or "")
     counted.assert_any_call("PerhapsLinked")
+    assert logged.error.call_args == call(
+        "agreement failed, perhaps linked at the wallet", resultCode="INVALID_AUTHCODE"
+    )
+
+
+def test_a_code_refused_when_a_token_has_linked_it_meanwhile_is_nobodys_concern(world: World, counted: Mock) -> None:
+    agreement = world.exchanging()
+
+    def overtaken() -> dict[str, Any]:
+        created(world, agreement)
+        return INVALID
+
+    world.alipay.told = [LOST, overtaken]
+    world.looker.look(AGREEMENT_ID, 0)
+    linked, _ = world.looker.look(AGREEMENT_ID, 1)
+    assert (linked.status, linked.perhaps_linked) == (Status.LINKED, False)
+    assert call("PerhapsLinked") not in counted.mock_calls
 
 
 def test_a_call_of_which_nothing_left_is_no_trace_at_the_wallet(world: World) -> None:
@@ -318,6 +454,8 @@ def test_a_call_of_which_nothing_left_is_no_trace_at_the_wallet(world: World) ->
         ([result("U", "AUTH_IN_PROCESS")], "AUTH_IN_PROCESS", True),
         ([LOST], "NO_ANSWER", True),
         ([NotSent("no connection")], "NO_ANSWER", False),
+        ([applied(accessToken="")], "NO_ANSWER", True),
+        ([result("U", "")], "NO_ANSWER", True),
     ],
     ids=str,
 )
@@ -374,12 +512,15 @@ def test_a_process_killed_after_the_answer_is_followed_by_one_call_more(
     assert (agreement.access_token is not None) is (status is Status.LINKED)
 
 
-def test_kms_away_when_the_exchange_is_due_waits_for_it(world: World, kms_away: Callable[[], None]) -> None:
+def test_kms_away_when_the_exchange_is_due_waits_for_it(
+    world: World, kms_away: Callable[[], None], logged: Mock
+) -> None:
     world.exchanging()
     kms_away()
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
     assert (agreement.status, wait_s) == (Status.AUTHORIZING, 1)
     assert world.alipay.called("applyToken") == []
+    assert logged.warning.call_args.kwargs["call"] == "applyToken"
 
 
 # --- Tokens that come by themselves ------------------------------------------------------------------------------
@@ -428,6 +569,24 @@ def test_a_token_that_overtakes_the_answer_of_the_exchange_is_replaced_by_the_on
     assert (linked.status, world.opened(linked)) == (Status.LINKED, token)
     assert linked.refresh_token is not None
     assert [told.kind for told in linked.told] == ["AgreementLinked"]
+
+
+def test_an_agreement_that_ended_before_the_answer_of_its_exchange_stays_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token linked it, and the buyer cancelled that."""
+    agreement = world.exchanging()
+    monkeypatch.setattr(world.table, "replace_tokens", Mock(side_effect=AssertionError("it has no tokens any more")))
+
+    def overtaken() -> dict[str, Any]:
+        created(world, agreement)
+        world.canceled(ACCESS_TOKEN)
+        return applied(accessToken=OTHER_TOKEN)
+
+    world.alipay.told = [overtaken]
+    ended, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (ended.status, wait_s) == (Status.UNLINKED, None)
+    assert world.get() == ended
 
 
 @pytest.mark.parametrize("again", ["AUTHCODE_CREATED", "TOKEN_CREATED"])

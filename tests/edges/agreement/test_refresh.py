@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
-from autodebit.agreement.agreement import Status
+from autodebit.agreement.agreement import Agreement, SealedTokens, Status
 from autodebit.agreement.refresh import FAULTS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S, Due
 from autodebit.errors import NotSent, OutcomeUnknown, TableFault, VaultUnavailable
@@ -45,8 +45,9 @@ def due(world: World) -> World:
     return world
 
 
-def test_a_token_that_is_due_is_replaced_by_the_newer_ones(due: World) -> None:
+def test_a_token_that_is_due_is_replaced_by_the_newer_ones(due: World, logged: Mock) -> None:
     assert run(due)[Due.REFRESH] == 1
+    assert logged.append_keys.call_args == call(agreementId=AGREEMENT_ID)
     agreement = due.get()
     assert due.opened(agreement) == NEW_TOKEN
     assert due.vault.open(agreement.refresh_token or b"", AGREEMENT_ID, "refreshToken") == NEW_REFRESH
@@ -89,11 +90,27 @@ def test_a_refresh_that_brings_no_later_end_is_tried_again_after_a_day_and_not_e
     assert timedelta(hours=23) < agreement.due_at - datetime.now(UTC) < timedelta(hours=25)
 
 
-@pytest.mark.parametrize("lost", [LOST, NotSent("no connection"), result("U", "UNKNOWN_EXCEPTION")], ids=str)
-def test_a_refresh_without_an_answer_is_made_again_by_the_next_run(due: World, lost: Any) -> None:
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (LOST, "refresh: read timeout"),
+        (NotSent("no connection"), "refresh: no connection"),
+        (result("U", "UNKNOWN_EXCEPTION"), "applyToken U/UNKNOWN_EXCEPTION"),
+    ],
+    ids=str,
+)
+def test_a_refresh_without_an_answer_is_made_again_by_the_next_run(
+    due: World, logged: Mock, lost: Any, said: str
+) -> None:
     due.alipay.told = [lost]
     run(due)
-    assert due.opened(due.get()) == ACCESS_TOKEN
+    agreement = due.get()
+    assert due.opened(agreement) == ACCESS_TOKEN
+    assert (agreement.last_said, agreement.attempt, agreement.unaccounted) == (said, None, 0)
+    if isinstance(lost, Exception):
+        assert logged.error.call_args.kwargs["error"] == type(lost).__name__
+    else:
+        assert logged.warning.call_args == call("refresh left open", said=said)
     run(due)
     assert due.opened(due.get()) == NEW_TOKEN
     assert due.alipay.calls[-1] == due.alipay.calls[-2]
@@ -138,7 +155,7 @@ def test_an_attempt_is_counted_from_just_before_its_call(due: World, monkeypatch
     ids=str,
 )
 def test_a_token_that_comes_for_an_agreement_that_ended_meanwhile_is_revoked(
-    due: World, counted: Any, said: Any, faults: int
+    due: World, counted: Any, logged: Mock, said: Any, faults: int
 ) -> None:
     renewed = due.alipay.usual["applyToken"]
 
@@ -151,6 +168,54 @@ def test_a_token_that_comes_for_an_agreement_that_ended_meanwhile_is_revoked(
     assert due.get().status is Status.UNLINKED
     assert due.alipay.called("revoke") == [{"accessToken": NEW_TOKEN}]
     assert counted.mock_calls.count(call("Fault")) == faults
+    if not faults:
+        assert logged.warning.call_args == call("agreement ended during its refresh, the new token is revoked")
+        return
+    heard = "read timeout" if said is LOST else "revoke U/UNKNOWN_EXCEPTION"
+    assert logged.error.call_args == call(
+        "agreement ended during its refresh, the new token is not revoked", said=heard
+    )
+
+
+def test_an_end_is_not_told_of_an_agreement_that_ended_during_its_refresh(world: World) -> None:
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(9.9))
+    world.linked()
+    world.age("dueAt", 1)
+
+    def overtaken() -> Any:
+        world.canceled(ACCESS_TOKEN)
+        return result("F", "INVALID_REFRESH_TOKEN")
+
+    world.alipay.told = [overtaken]
+    run(world)
+    assert [told.kind for told in world.get().told] == ["AgreementLinked", "AgreementUnlinked"]
+
+
+def test_an_answer_that_comes_when_newer_tokens_are_stored_changes_nothing(due: World) -> None:
+    renewed = due.alipay.usual["applyToken"]
+    newest = SealedTokens(access_token=b"newest", refresh_token=b"newest", expires_at=None, due_at=None)
+
+    def overtaken() -> Any:
+        assert due.table.replace_tokens(due.get(), newest).won
+        return renewed
+
+    due.alipay.told = [overtaken]
+    run(due)
+    assert (due.get().access_token, due.get().refresh_token) == (b"newest", b"newest")
+    assert due.alipay.called("revoke") == []
+
+
+def test_of_two_that_see_the_same_token_due_one_calls(due: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = due.table.take
+
+    def overtaken(read: Agreement, attempt: str, at: datetime) -> Any:
+        assert take(read, "another's", at).won
+        return take(read, attempt, at)
+
+    monkeypatch.setattr(due.table, "take", overtaken)
+    calls = len(due.alipay.calls)
+    run(due)
+    assert len(due.alipay.calls) == calls
 
 
 def test_two_runs_at_once_refresh_once(due: World) -> None:
@@ -160,10 +225,11 @@ def test_two_runs_at_once_refresh_once(due: World) -> None:
 
 
 @pytest.mark.parametrize("code", ["INVALID_REFRESH_TOKEN", "USER_STATUS_ABNORMAL"])
-def test_a_refusal_is_told_and_the_token_pays_until_its_end(due: World, counted: Any, code: str) -> None:
+def test_a_refusal_is_told_and_the_token_pays_until_its_end(due: World, counted: Any, logged: Mock, code: str) -> None:
     due.alipay.told = [result("F", code)]
     run(due)
     counted.assert_any_call("RefreshRefused")
+    assert logged.error.call_args == call("refresh refused", resultCode=code)
     assert run(due)[Due.TELL] == 1
     agreement = due.get()
     assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementExpiring"]
@@ -231,6 +297,18 @@ def test_an_end_that_no_refresh_has_put_off_is_told_in_its_last_days_once(
     assert not renewed.expiring_told, "the next end is told anew"
 
 
+def test_a_refusal_after_the_end_was_told_leaves_nothing_due_but_the_end(world: World) -> None:
+    world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(9))
+    world.linked()
+    world.alipay.told = [LOST, result("F", "INVALID_REFRESH_TOKEN")]
+    for _ in range(2):
+        world.age("dueAt", 1)
+        assert run(world)[Due.END] == 0
+    agreement = world.get()
+    assert (agreement.expiring_told, agreement.refresh_refused) == (True, "INVALID_REFRESH_TOKEN")
+    assert agreement.due_at == agreement.token_expires_at
+
+
 def test_a_token_that_lives_a_few_days_is_refreshed_and_its_end_not_told(world: World) -> None:
     world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(5))
     world.linked()
@@ -264,11 +342,12 @@ def test_a_token_refreshed_while_it_is_being_revoked_is_the_one_that_is_revoked(
 
     due.alipay.told = [overtaken]
     run(due)
+    assert not {"dueShard", "dueAt"} & due.row().keys(), "nothing is due any more"
     assert due.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
     assert due.alipay.called("revoke") == [{"accessToken": NEW_TOKEN}]
 
 
-def test_a_run_gives_up_when_alipay_is_dark_and_stops_when_its_time_is_over(world: World) -> None:
+def test_a_run_gives_up_when_alipay_is_dark_and_stops_when_its_time_is_over(world: World, logged: Mock) -> None:
     world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(20))
     for number in range(FAULTS_MAX + 5):
         world.alipay.usual["applyToken"] = applied(
@@ -277,6 +356,7 @@ def test_a_run_gives_up_when_alipay_is_dark_and_stops_when_its_time_is_over(worl
         world.linked(f"agr-{number}")
         world.age("dueAt", 1, f"agr-{number}")
     assert world.refresher.run(datetime.now(UTC), lambda: False) == dict.fromkeys(Due, 0)
+    assert logged.warning.call_args == call("agreements left to the next run")
     world.alipay.usual["applyToken"] = LOST
     run(world)
     refreshing = [body for body in world.alipay.called("applyToken") if "refreshToken" in body]
@@ -321,16 +401,15 @@ def test_each_run_that_came_to_its_end_counts_what_it_saw_to_if_only_nothing(
 
 
 def test_only_faults_in_a_row_end_a_run(world: World) -> None:
-    total = FAULTS_MAX + 5
-    for number in range(2 * total):
+    for number in range(3 * FAULTS_MAX):
         world.alipay.usual["applyToken"] = applied(
             accessToken=f"{ACCESS_TOKEN[:-4]}{number:04d}", accessTokenExpiryTime=in_days(20)
         )
         world.linked(f"agr-{number}")
         world.age("dueAt", 1, f"agr-{number}")
     renewed = applied(accessToken=NEW_TOKEN, accessTokenExpiryTime=in_days(730))
-    world.alipay.told = [LOST, renewed] * total
-    assert run(world)[Due.REFRESH] == total
+    world.alipay.told = [*[LOST] * (FAULTS_MAX - 1), renewed] * 3
+    assert run(world)[Due.REFRESH] == 3
 
 
 def test_all_that_fell_due_on_one_day_is_refreshed_once_each(

@@ -1,16 +1,20 @@
 """How an agreement ends: by the merchant, the buyer, a dead token or time; and no payment by it afterwards."""
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from autodebit.agreement.agreement import SealedTokens, Status, UnlinkedBy
-from autodebit.agreement.agreement_table import BELONGS_MAX
+from autodebit.agreement.agreement_table import BELONGS_MAX, TABLE_NAME
+from autodebit.agreement.kms import Kms
+from autodebit.agreement.look import Looker
 from autodebit.agreement.schedule import ATTEMPT_S
 from autodebit.agreement.token_digest import TokenDigests
+from autodebit.agreement.vault import Vault
 from autodebit.errors import (
     AgreementNotFound,
     AgreementNotLinked,
@@ -21,6 +25,7 @@ from autodebit.errors import (
     UnknownAgreement,
     VaultUnavailable,
 )
+from autodebit.polling import GRACE_S
 
 from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, applied, result
 
@@ -62,6 +67,21 @@ def test_a_revocation_is_noted_first_and_then_called(world: World) -> None:
     assert [told.kind for told in agreement.told] == ["AgreementLinked", "AgreementUnlinked"]
 
 
+def test_of_two_revocations_at_once_one_has_it_called(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.linked()
+    note = world.table.note_unlinking
+    noted_at = datetime.now(UTC)
+
+    def overtaken(read: Any, at: datetime, overdue_at: datetime) -> Any:
+        assert overdue_at == noted_at + timedelta(seconds=GRACE_S)
+        assert note(read, at, overdue_at).won
+        return note(read, at, overdue_at)
+
+    monkeypatch.setattr(world.table, "note_unlinking", overtaken)
+    assert world.revoker.revoke(AGREEMENT_ID, noted_at).status is Status.UNLINKING
+    assert world.machine.started == [(AGREEMENT_ID, 0)], "the exchange; the other one starts the revocation"
+
+
 def test_revoking_again_changes_nothing(world: World) -> None:
     world.linked()
     revoke(world)
@@ -72,10 +92,12 @@ def test_revoking_again_changes_nothing(world: World) -> None:
     assert world.machine.started == started
 
 
-def test_a_revocation_whose_start_fails_is_the_sweeps(world: World) -> None:
+def test_a_revocation_whose_start_fails_is_the_sweeps(world: World, counted: Mock, logged: Mock) -> None:
     world.linked()
     world.machine.fails = True
     revoke(world)
+    counted.assert_any_call("Fault")
+    assert logged.warning.call_args == call("revocation not started", reason="away")
     [overdue] = list(world.table.overdue(datetime.now(UTC) + timedelta(minutes=2)))
     assert (overdue.key, overdue.polling_round) == (AGREEMENT_ID, 1)
 
@@ -83,24 +105,37 @@ def test_a_revocation_whose_start_fails_is_the_sweeps(world: World) -> None:
 @pytest.mark.parametrize(
     "lost", [LOST, NotSent("no connection"), result("U", "UNKNOWN_EXCEPTION"), result("F", "PROCESS_FAIL")], ids=str
 )
-def test_a_revocation_is_called_until_alipay_answers(world: World, lost: Any) -> None:
+def test_a_revocation_is_called_until_alipay_answers(world: World, counted: Mock, lost: Any) -> None:
     world.linked()
     revoke(world)
     world.alipay.told = [lost, lost, lost]
     for look, wait_s in enumerate((3, 3, 6)):
-        assert world.looker.look(AGREEMENT_ID, look)[1] == wait_s
+        agreement, waited_s = world.looker.look(AGREEMENT_ID, look)
+        assert waited_s == wait_s
+        assert (agreement.attempt, agreement.unaccounted) == (None, 0)
+        assert agreement.overdue_at
+        assert agreement.overdue_at < datetime.now(UTC) + timedelta(minutes=2)
         assert refused(world)
+    assert call("PollingSpent") not in counted.mock_calls
     assert world.looker.look(AGREEMENT_ID, 3)[0].status is Status.UNLINKED
     assert len({str(body) for body in world.alipay.called("revoke")}) == 1
 
 
-def test_a_spent_schedule_is_taken_on_again_the_next_day(world: World, counted: Any) -> None:
+@pytest.mark.parametrize(
+    ("heard", "said"), [(LOST, "revoke: read timeout"), (result("F", "PROCESS_FAIL"), "revoke F/PROCESS_FAIL")], ids=str
+)
+def test_a_spent_schedule_is_taken_on_again_the_next_day(
+    world: World, counted: Any, logged: Mock, heard: Any, said: str
+) -> None:
     world.linked()
     revoke(world)
-    world.alipay.told = [LOST]
+    world.alipay.told = [heard]
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 3)
     assert (agreement.status, wait_s) == (Status.UNLINKING, None)
     counted.assert_any_call("PollingSpent")
+    assert logged.error.call_args == call("revocation not answered", said=said)
+    open_calls = [call("revocation left open", said=said)] if heard is not LOST else []
+    assert [one for one in logged.warning.mock_calls if one.args[0] == "revocation left open"] == open_calls
     now = datetime.now(UTC)
     assert list(world.table.overdue(now + timedelta(hours=23))) == []
     assert list(world.table.overdue(now + timedelta(hours=25)))
@@ -115,8 +150,22 @@ def test_a_token_that_was_dead_before_is_gone_and_noted(world: World) -> None:
     assert agreement.result_code == "INVALID_ACCESS_TOKEN"
 
 
-def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) -> None:
+def test_kms_away_when_the_revocation_is_due_waits_for_it(
+    world: World, kms_away: Callable[[], None], logged: Mock
+) -> None:
     world.linked()
+    revoke(world)
+    kms_away()
+    world.vault = Vault(Kms("another process", TABLE_NAME), TABLE_NAME, Mock())
+    world.looker = Looker(world.table, world.looker._gateway, world.vault, TokenDigests(world.digest_key), (3, 3, 6))
+    agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
+    assert (agreement.status, wait_s) == (Status.UNLINKING, 3)
+    assert world.alipay.called("revoke") == []
+    assert logged.warning.call_args.kwargs["call"] == "revoke"
+
+
+def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) -> None:
+    exchanged = world.linked()
     revoke(world)
 
     def killed() -> Any:
@@ -126,6 +175,7 @@ def test_a_process_killed_while_it_revokes_is_followed_by_another(world: World) 
     with pytest.raises(Killed):
         world.looker.look(AGREEMENT_ID, 0)
     assert world.looker.look(AGREEMENT_ID, 0)[0].status is Status.UNLINKING
+    assert world.get().unaccounted == exchanged.unaccounted, "nothing of it stays at the wallet"
     world.age("attemptedAt", ATTEMPT_S + 1)
     assert world.looker.look(AGREEMENT_ID, 1)[0].status is Status.UNLINKED
 
@@ -246,15 +296,16 @@ def test_a_canceled_token_whose_second_link_is_not_stored_yet_ends_the_first_and
     assert world.get("agr-second").status is Status.UNLINKED
 
 
-def test_a_token_leads_to_so_many_agreements_and_no_more(world: World, counted: Mock) -> None:
+def test_a_token_leads_to_so_many_agreements_and_no_more(world: World, counted: Mock, logged: Mock) -> None:
     for number in range(BELONGS_MAX):
         assert world.table.note_token("digest", f"agr-{number}")
-    assert not world.table.note_token("digest", "agr-more")
+    assert world.table.note_token("digest", "agr-more") is False
     assert world.table.note_token("digest", "agr-7"), "it leads there already"
     assert len(world.row("token.digest")["belongsTo"]) == BELONGS_MAX
     world.table.note_token = Mock(return_value=False)  # type: ignore[method-assign]
     assert world.linked().status is Status.LINKED
     counted.assert_any_call("Fault")
+    assert logged.error.called
 
 
 def test_a_token_that_nobody_has_is_refused(world: World) -> None:
@@ -301,12 +352,17 @@ def test_a_cancel_that_follows_our_own_revocation_is_the_merchants_end(world: Wo
 # --- By a dead token, and by time --------------------------------------------------------------------------------
 
 
-def test_a_dead_token_ends_its_agreement(world: World) -> None:
+@pytest.mark.parametrize(("revoked", "by"), [(False, UnlinkedBy.PAY), (True, UnlinkedBy.MERCHANT)])
+def test_a_dead_token_ends_its_agreement(world: World, logged: Mock, revoked: bool, by: UnlinkedBy) -> None:
     world.linked()
-    world.debits.note_dead(world.debits.of(AGREEMENT_ID))
+    debit = world.debits.of(AGREEMENT_ID)
+    if revoked:
+        revoke(world)
+    world.debits.note_dead(debit)
     agreement = world.get()
-    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.PAY)
+    assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, by)
     assert refused(world)
+    assert logged.warning.call_args == call("agreement's token is dead", agreementId=AGREEMENT_ID, status="UNLINKED")
 
 
 def test_a_dead_token_does_not_end_an_agreement_that_has_a_newer_one(world: World) -> None:
@@ -341,6 +397,7 @@ def test_a_token_whose_time_is_over_pays_nothing_and_is_noted_by_the_next_run(wo
     world.refresher.run(datetime.now(UTC), lambda: True)
     agreement = world.get()
     assert (agreement.status, agreement.unlinked_by) == (Status.UNLINKED, UnlinkedBy.EXPIRY)
+    assert agreement.unlinked_at == agreement.token_expires_at
     assert world.alipay.called("revoke") == []
 
 

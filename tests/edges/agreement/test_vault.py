@@ -1,6 +1,7 @@
 """The vault on a real KMS: what is sealed opens where it belongs, and nowhere else."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,8 @@ from autodebit.agreement.kms import KEY_GRACE_S, KEY_MAX_AGE_S, Kms, OwnKey, Sha
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.vault import Vault
 from autodebit.errors import VaultUnavailable
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.kit.agreements import ACCESS_TOKEN
 
@@ -34,11 +36,13 @@ class Counted:
     def __init__(self, client: Any) -> None:
         self._client = client
         self.calls: list[str] = []
+        self.arguments: list[dict[str, Any]] = []
         self.error: Exception | None = None
 
     def __getattr__(self, name: str) -> Any:
         def call(**arguments: Any) -> Any:
             self.calls.append(name)
+            self.arguments.append(arguments)
             if self.error:
                 raise self.error
             return getattr(self._client, name)(**arguments)
@@ -103,6 +107,68 @@ def test_a_changed_byte_does_not_open(keys: tuple[str, str]) -> None:
             vault.open(short, "agr-1", "accessToken")
 
 
+def test_what_is_cut_short_is_not_taken_to_kms(keys: tuple[str, str], client: Counted) -> None:
+    sealed = vault_of(keys[0]).seal(ACCESS_TOKEN, "agr-1", "accessToken")
+    client.calls.clear()
+    for short in (b"", sealed[:1], sealed[:50], sealed[: 3 + len(Parts(sealed).wrapped) + 11]):
+        with pytest.raises(VaultUnavailable, match="another version"):
+            vault_of(keys[0]).open(short, "agr-1", "accessToken")
+    assert client.calls == []
+
+
+class Parts:
+    """The parts of what is sealed, read by their documented lengths."""
+
+    def __init__(self, sealed: bytes) -> None:
+        assert sealed[0] == 1
+        length = sealed[1] * 256 + sealed[2]
+        self.wrapped, rest = sealed[3 : 3 + length], sealed[3 + length :]
+        self.nonce, self.ciphertext = rest[:12], rest[12:]
+
+
+def test_what_is_sealed_has_the_form_that_earlier_releases_read(keys: tuple[str, str]) -> None:
+    """Version, length of the wrapped key, wrapped key, nonce, AES-GCM: bound to table, agreement and field."""
+    key = Kms(keys[0], TABLE_NAME).generate()
+    sealed = Vault(Kms(keys[0], TABLE_NAME), TABLE_NAME, lambda: key).seal(ACCESS_TOKEN, "agr-1", "accessToken")
+    parts = Parts(sealed)
+    assert parts.wrapped == key.wrapped
+    assert len(parts.ciphertext) == len(ACCESS_TOKEN) + 16
+    place = b'{"agreement":"agr-1","field":"accessToken","table":"%s"}' % TABLE_NAME.encode()
+    assert AESGCM(key.plain).decrypt(parts.nonce, parts.ciphertext, place).decode() == ACCESS_TOKEN
+
+
+def test_a_data_key_is_asked_for_this_table_and_as_long_as_it_is_to_be(keys: tuple[str, str], client: Counted) -> None:
+    kms = Kms(keys[0], TABLE_NAME)
+    key = kms.generate()
+    assert len(key.plain) == 32
+    Kms(keys[0], TABLE_NAME).unwrap(key.wrapped)
+    generated, decrypted = client.arguments
+    assert generated == {"KeyId": keys[0], "KeySpec": "AES_256", "EncryptionContext": {"table": TABLE_NAME}}
+    assert decrypted == {
+        "KeyId": keys[0],
+        "CiphertextBlob": key.wrapped,
+        "EncryptionContext": {"table": TABLE_NAME},
+    }
+
+
+def test_both_tries_of_a_call_to_kms_end_within_six_seconds() -> None:
+    module.client.cache_clear()
+    config = module.client().meta.config
+    assert config.retries["total_max_attempts"] == 2
+    assert 2 * (config.connect_timeout + config.read_timeout) <= 6
+    module.client.cache_clear()
+
+
+def test_at_the_beginning_of_time_nothing_is_cached_either(keys: tuple[str, str], client: Counted) -> None:
+    clock = Clock()
+    clock.now = 0.0
+    sealed = vault_of(keys[0], clock=clock).seal(ACCESS_TOKEN, "agr-1", "accessToken")
+    assert vault_of(keys[0], clock=clock).open(sealed, "agr-1", "accessToken") == ACCESS_TOKEN
+    client.error = refused("ThrottlingException")
+    with pytest.raises(VaultUnavailable):
+        vault_of(keys[0], clock=clock).open(sealed, "agr-1", "accessToken")
+
+
 def test_another_key_does_not_open(aws: Any, keys: tuple[str, str]) -> None:
     sealed = vault_of(keys[0]).seal(ACCESS_TOKEN, "agr-1", "accessToken")
     with pytest.raises(VaultUnavailable):
@@ -130,11 +196,41 @@ def test_who_opens_many_tokens_asks_kms_once_in_five_minutes(
 
 
 def test_the_table_has_one_key_whoever_needs_it_first(keys: tuple[str, str], world: World) -> None:
+    assert world.table.wrapped_key() is None
     first = world.table.keep_wrapped_key(b"first")
     assert first == world.table.keep_wrapped_key(b"second") == world.table.wrapped_key() == b"first"
 
 
-@pytest.mark.parametrize("error", [refused("ThrottlingException"), refused("KMSInternalException", 500)], ids=str)
+def test_a_process_reads_the_tables_key_once_and_makes_none_if_there_is_one(
+    keys: tuple[str, str], client: Counted, world: World
+) -> None:
+    def shared() -> SharedKey:
+        return SharedKey(Kms(keys[0], TABLE_NAME), stored, world.table.keep_wrapped_key)
+
+    reads = []
+
+    def stored() -> bytes | None:
+        reads.append(1)
+        return world.table.wrapped_key()
+
+    first = shared()()
+    client.calls.clear()
+    second = shared()
+    assert second().plain == second().plain == first.plain
+    assert client.calls == ["decrypt"]
+    assert len(reads) == 2, "one of each process"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("ThrottlingException"),
+        refused("Throttling"),
+        refused("KMSInternalException", 500),
+        EndpointConnectionError(endpoint_url="kms"),
+    ],
+    ids=str,
+)
 def test_while_kms_is_away_what_is_cached_works_for_minutes(
     keys: tuple[str, str], client: Counted, error: Exception
 ) -> None:
@@ -211,9 +307,27 @@ def test_a_key_of_another_time_is_had_anew_after_the_clock_was_set_back_too(
     assert client.calls == ["generate_data_key", "decrypt", "generate_data_key"]
 
 
+def test_keys_of_the_same_instant_are_all_kept(keys: tuple[str, str], client: Counted) -> None:
+    kms = Kms(keys[0], TABLE_NAME, Clock())
+    for key in [kms.generate(), kms.generate()]:
+        assert kms.unwrap(key.wrapped) is key
+    assert client.calls == ["generate_data_key", "generate_data_key"]
+
+
+@pytest.mark.parametrize("error", [refused("KMSInternalException", 500), EndpointConnectionError(endpoint_url="kms")])
+def test_kms_away_digests_nothing_and_says_what_it_was(
+    keys: tuple[str, str], client: Counted, error: Exception
+) -> None:
+    client.error = error
+    code = "EndpointConnectionError" if isinstance(error, EndpointConnectionError) else "KMSInternalException"
+    with pytest.raises(VaultUnavailable, match=code):
+        TokenDigests(keys[1]).digest(ACCESS_TOKEN)
+
+
 def test_a_digest_is_the_tokens_own_and_needs_the_key(aws: Any, keys: tuple[str, str]) -> None:
     digests = TokenDigests(keys[1])
     assert digests.digest(ACCESS_TOKEN) == TokenDigests(keys[1]).digest(ACCESS_TOKEN)
+    assert re.fullmatch(r"[0-9a-f]{64}", digests.digest(ACCESS_TOKEN))
     assert digests.digest(ACCESS_TOKEN) != digests.digest(ACCESS_TOKEN + "x")
     other = boto3.client("kms", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_key(
         KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC"

@@ -15,7 +15,6 @@ fields, and cosmic-ray imports everything anew for each of 1,500 mutants.
 
 import argparse
 import math
-import os
 import random
 import sys
 import time
@@ -51,13 +50,10 @@ GROUPS = {
         "api",
     ),
     "linking": (
-        "agreement.agreement",
-        "agreement.fields",
-        "agreement.notification",
-        "agreement.outcome",
-        "agreement.request",
-        "agreement.schedule",
-        "agreement.transitions",
+        *("agreement.agreement", "agreement.agreement_table", "agreement.debit", "agreement.fields", "agreement.kms"),
+        *("agreement.keep_tokens", "agreement.link", "agreement.look", "agreement.notification", "agreement.outcome"),
+        *("agreement.receive", "agreement.refresh", "agreement.request", "agreement.revoke", "agreement.schedule"),
+        *("agreement.token_digest", "agreement.transitions", "agreement.vault"),
     ),
     "closing": ("payment.advice", "payment.cancel", "payment.cancel_call", "payment.closing", "payment.crossing"),
     "events": ("events", "publish", "rows.attention", "rows.told"),
@@ -98,10 +94,10 @@ def main() -> int:
             group: chance.sample(tried, math.ceil(options.sample * len(tried))) for group, tried in groups.items()
         }
     everything = [mutant for tried in groups.values() for mutant in tried]
-    with store.emulator() as os.environ[store.ENDPOINT]:
+    with store.emulator() as one, store.emulator() as other:
         print(f"{len(everything)} mutants", flush=True)
         paths = options.tests or TESTS
-        trials = Trials(everything, paths, reach(paths), _Progress(begun))
+        trials = Trials(everything, paths, reach(paths, one), [one, other], _Progress(begun))
         trials.run()
     survived = trials.survived
     names, reasons = {mutant.name for mutant in survived}, _reasons({mutant.module for mutant in everything})

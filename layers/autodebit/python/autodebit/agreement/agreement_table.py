@@ -258,7 +258,7 @@ class AgreementTable:
             status=Status.LINKED,
             linked_at=at,
             token_expires_at=tokens.expires_at,
-            user_login_id=user_login_id or agreement.user_login_id,
+            user_login_id=user_login_id,
         )
         return self._leave(
             agreement,
@@ -267,7 +267,7 @@ class AgreementTable:
             at,
             [
                 *_tokens(agreement.agreement_id, tokens),
-                *([AgreementItem.userLoginId.set(user_login_id)] if user_login_id is not None else []),
+                set_or_remove(AgreementItem.userLoginId, user_login_id),
                 AgreementItem.linkedAt.set(stored_instant(at)),
             ],
         )

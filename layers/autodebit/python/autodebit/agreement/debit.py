@@ -34,7 +34,7 @@ class Debits:
         """
         used, now = debit.agreement.access_token, datetime.now(UTC)
         agreement = self._table.get(debit.agreement.agreement_id)
-        while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == used:
+        while agreement.access_token == used:  # it is LINKED or UNLINKING: no other has a token
             if not is_dead(agreement, now):
                 break
             by = UnlinkedBy.PAY if agreement.status is Status.LINKED else UnlinkedBy.MERCHANT

@@ -128,12 +128,9 @@ class Refresher:
             due_at = refresh_again_at(agreement.agreement_id, expires_at, datetime.now(UTC))
             sealed = replace(sealed, expires_at=expires_at, due_at=due_at)
         old = agreement.access_token
-        while agreement.status in (Status.LINKED, Status.UNLINKING) and agreement.access_token == old:
-            linked = agreement.status is Status.LINKED
-            written = self._table.replace_tokens(agreement, sealed if linked else replace(sealed, due_at=None))
-            if written.won:
-                return
-            agreement = written.row
+        while agreement.access_token == old:  # it is LINKED or UNLINKING: no other has a token
+            kept = sealed if agreement.status is Status.LINKED else replace(sealed, due_at=None)
+            agreement = self._table.replace_tokens(agreement, kept).row
         if agreement.status is Status.UNLINKED:
             self._revoke(agreement, tokens.access_token)
 
