@@ -1,5 +1,6 @@
 """The agreement table on a real DynamoDB: what each write keeps and tells, and what it asks of the row it finds."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from autodebit.agreement.agreement import Agreement, QrCode, SealedTokens, Status, UnlinkedBy, shown_at
-from autodebit.agreement.agreement_table import AgreementItem, agreement_in
+from autodebit.agreement.agreement_table import AgreementItem, KeyItem, TokenItem, agreement_in
 from autodebit.agreement.transitions import TOLD, TRANSITIONS, Word
 from autodebit.events import shown_json
 from autodebit.rows.watch import Overdue
@@ -85,6 +86,7 @@ def test_a_qr_code_is_kept_whichever_form_of_it_came(world: World, qr_code: QrCo
     assert written.won
     assert written.row == world.get()
     assert (world.get().qr_code, world.get().attempt) == (qr_code, None)
+    assert None not in world.row().values()
 
 
 def test_what_an_answer_of_another_attempt_brings_is_not_kept(world: World) -> None:
@@ -286,8 +288,9 @@ def between(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
     def put(script: Script) -> Peer:
         peers.append(Peer(script))
-        monkeypatch.setattr(AgreementItem.Meta, "host", peers[-1].url, raising=False)
-        monkeypatch.setattr(AgreementItem, "_connection", None)
+        for item in (AgreementItem, TokenItem, KeyItem):
+            monkeypatch.setattr(item.Meta, "host", peers[-1].url, raising=False)
+            monkeypatch.setattr(item, "_connection", None)
         return peers[-1]
 
     yield put
@@ -304,6 +307,17 @@ def test_a_write_whose_answer_was_lost_knows_itself(world: World, between: Calla
     between(loses_answers(0))
     assert not world.table.link(one, Word.EXCHANGE, LATER, TOKENS, None).won
     assert [told.at for told in world.get().told] == [LATER]
+
+
+def test_what_is_read_by_its_key_is_read_consistently(world: World, between: Callable[[Script], Peer]) -> None:
+    opened(world)
+    world.table.note_token("digest", AGREEMENT_ID)
+    world.table.keep_wrapped_key(b"wrapped")
+    peer = between(loses_answers(0))
+    world.table.get(AGREEMENT_ID)
+    world.table.by_token("digest")
+    world.table.wrapped_key()
+    assert [json.loads(call.body)["ConsistentRead"] for call in peer.calls] == [True] * 4
 
 
 def test_an_agreement_of_another_request_is_not_taken_for_ones_own(world: World) -> None:

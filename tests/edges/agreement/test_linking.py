@@ -155,6 +155,10 @@ def _killed() -> dict[str, Any]:
     raise Killed
 
 
+def request() -> LinkRequest:
+    return LinkRequest({"agreementId": AGREEMENT_ID, "customerBelongsTo": "ALIPAY_HK"})
+
+
 def other_asks(world: World) -> Agreement:
     """Another request for the same agreement has consult under way."""
     now = datetime.now(UTC)
@@ -215,12 +219,20 @@ def test_of_two_that_take_over_a_dead_consult_one_asks(world: World, monkeypatch
     shown_or_refused(world, end)
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_agreement_past_its_qr_code_is_shown_at_once_whatever_call_is_under_way(world: World, linked: bool) -> None:
+    if linked:
+        created(world, other_asks(world))
+    else:
+        world.exchanging()
+    assert world.table.take(world.get(), "exchange or refresh", datetime.now(UTC)).won
+    assert world.linker.link(request(), "", time.monotonic() - 1) == (world.get(), False)
+
+
 def test_another_request_that_asks_for_too_long_is_waited_for_no_longer_than_there_is_time(world: World) -> None:
     other_asks(world)
     with pytest.raises(ConsultUnanswered):
-        world.linker.link(
-            LinkRequest({"agreementId": AGREEMENT_ID, "customerBelongsTo": "ALIPAY_HK"}), "", time.monotonic() - 1
-        )
+        world.linker.link(request(), "", time.monotonic() - 1)
     assert world.alipay.calls == []
 
 

@@ -177,18 +177,22 @@ def test_a_token_that_comes_for_an_agreement_that_ended_meanwhile_is_revoked(
     )
 
 
-def test_an_end_is_not_told_of_an_agreement_that_ended_during_its_refresh(world: World) -> None:
+@pytest.mark.parametrize("canceled", [True, False])
+def test_an_end_is_not_told_of_an_agreement_that_is_ended_during_its_refresh(world: World, canceled: bool) -> None:
     world.alipay.usual["applyToken"] = applied(accessTokenExpiryTime=in_days(9.9))
     world.linked()
     world.age("dueAt", 1)
 
     def overtaken() -> Any:
-        world.canceled(ACCESS_TOKEN)
-        return result("F", "INVALID_REFRESH_TOKEN")
+        if canceled:
+            world.canceled(ACCESS_TOKEN)
+        else:
+            world.revoker.revoke(AGREEMENT_ID, datetime.now(UTC))
+        return result("U", "UNKNOWN_EXCEPTION")
 
     world.alipay.told = [overtaken]
     run(world)
-    assert [told.kind for told in world.get().told] == ["AgreementLinked", "AgreementUnlinked"]
+    assert "AgreementExpiring" not in [told.kind for told in world.get().told]
 
 
 def test_an_answer_that_comes_when_newer_tokens_are_stored_changes_nothing(due: World) -> None:
