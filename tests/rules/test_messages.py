@@ -301,6 +301,7 @@ def test_an_agreements_wallet_and_token_stand_in_its_place(named: dict[str, str]
         "paymentMethodId": TOKEN,
     }
     assert call.sha256 == hashlib.sha256(call.body).hexdigest()
+    assert TOKEN not in repr(call), "what an exception or a log line shows of it"
 
 
 def test_another_wallet_than_the_agreements_is_refused() -> None:

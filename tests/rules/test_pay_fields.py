@@ -305,6 +305,7 @@ AN_AGREEMENT = "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
 @pytest.mark.parametrize(
     ("name", "value", "detail"),
     [
+        ("agreementId", "a", None),
         ("agreementId", "A-Z_09-", None),
         ("agreementId", "a" * 64, None),
         ("agreementId", "a" * 65, AN_AGREEMENT),
@@ -321,6 +322,12 @@ AN_AGREEMENT = "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
 def test_an_agreement_stands_for_the_token(name: str, value: Any, detail: str | None) -> None:
     faults = check_pay_fields(request(paymentMethod={"agreementId": "agr-1", name: value}))
     assert faults == ([FieldError(f"paymentMethod.{name}", detail)] if detail else [])
+
+
+@pytest.mark.parametrize("path", [path for path in REQUIRED if not path.startswith("paymentMethod")])
+def test_a_payment_by_agreement_needs_everything_else(path: str) -> None:
+    fields = lacking(path) | {"paymentMethod": {"agreementId": "agr-1"}}
+    assert check_pay_fields(fields) == [FieldError(path, "is required")]
 
 
 @pytest.mark.parametrize("path", OBJECTS)
@@ -487,6 +494,7 @@ def test_a_quantity_of_goods_is_a_whole_number_from_one(value: str, well: bool) 
         "2026-11-22T23:59:60Z",
         "2026-11-22T17:30:40+24:00",
         "2026-11-22T17:30:40+99:99",
+        "2026-11-22T17:30:40+08:60",
     ],
 )
 def test_an_expiry_is_a_date_and_time_with_an_offset(text: str) -> None:

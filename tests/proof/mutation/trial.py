@@ -72,14 +72,18 @@ class Reach:
         return not mutant.function or self._contexts(mutant) == {""}
 
     def tests(self, mutant: Mutant) -> set[str]:
-        """The tests that may notice this mutant: what happens at import concerns all that touch the module, or one that
-        imports from it, and those beside them, which may look at a constant and touch nothing.
+        """The tests that may notice this mutant.
+
+        What happens at import concerns the files of all that touch the module, or one that imports from it, and those
+        that import it themselves: a test may look at a constant and touch nothing.
         """
         if not self.at_import(mutant):
             return self._contexts(mutant) - {""}
-        lines = [tests for module in _with_importers(mutant.module) for tests in self.touching.get(module, {}).values()]
+        modules = _with_importers(mutant.module)
+        lines = [tests for module in modules for tests in self.touching.get(module, {}).values()]
         files = {_file_of(test) for tests in lines for test in tests}
-        return {test for test in self.seconds if _file_of(test) in files or _is_own(mutant, test)}
+        files |= {file for file in set(map(_file_of, self.seconds)) - files if _imported(ROOT / file) & modules}
+        return {test for test in self.seconds if _file_of(test) in files}
 
     def _contexts(self, mutant: Mutant) -> set[str]:
         lines = self.touching[mutant.module]
@@ -106,6 +110,7 @@ def _with_importers(module: str) -> set[str]:
     return found
 
 
+@functools.cache
 def _imported(file: Path) -> set[str]:
     nodes = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
     names = [f"{node.module}.{alias.name}" for node in nodes for alias in node.names]
