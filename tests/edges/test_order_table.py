@@ -16,8 +16,9 @@ from autodebit.alipay.amount import Amount
 from autodebit.alipay.reading import Final
 from autodebit.errors import OrderNotFound, TableFault
 from autodebit.events import Acknowledgement
+from autodebit.payment.closing import ABSENCES_MIN, CANCEL_UNDER_WAY_S
 from autodebit.payment.order import Order, Status, Witness, order_document
-from autodebit.payment.order_table import OrderItem, OrderTable
+from autodebit.payment.order_table import OrderItem, OrderTable, order_in
 from autodebit.payment.transitions import TRANSITIONS
 from autodebit.polling import NEVER
 from autodebit.rows.guard import Written
@@ -80,6 +81,9 @@ def test_an_order_is_read_as_it_was_written(rows: Any) -> None:
         created_at=NOW + timedelta(milliseconds=1),
         attempted_at=NOW + timedelta(milliseconds=999),
         merchant_account_id="shop-7",
+        agreement_id="agr-1",
+        payment_method_type="ALIPAY_HK",
+        token_digest="3" * 64,
     )
     TABLE.create(given)
     assert TABLE.get(ID) == replace(given, overdue_at=given.attempted_at + timedelta(seconds=30))
@@ -183,7 +187,8 @@ def test_a_result_is_stored_and_the_order_leaves_the_index(rows: Any, witness: W
 
 def test_what_a_result_does_not_say_is_not_stored(rows: Any) -> None:
     TABLE.settle(opened(), FAILED, Witness.PAY, LATER)
-    assert not {"paymentId", "resultCode", "resultMessage", "paymentTime"} & set(row(rows))
+    unsaid = {"paymentId", "resultCode", "resultMessage", "paymentTime", "refundable", "unrefunded"}
+    assert not unsaid & set(row(rows))
 
 
 @pytest.mark.parametrize("first", [PAID, FAILED, Final(Status.CANCELLED)])
@@ -384,6 +389,96 @@ def test_a_spent_schedule_is_out_of_the_sweeps_view_for_ever(rows: Any) -> None:
     assert list(TABLE.overdue(datetime(9999, 12, 30, tzinfo=UTC))) == []
 
 
+def test_a_row_in_the_stream_is_the_order(rows: Any) -> None:
+    paid = TABLE.settle(opened(), PAID, Witness.NOTIFY, LATER).row
+    assert order_in(dynamodb_json(row(rows))) == paid
+
+
+# --- Cancels -----------------------------------------------------------------------------------------------------
+
+
+def cancelled(before: Order, attempt: str = "cancel", at: datetime = NOW) -> Written[Order]:
+    return TABLE.note_cancel(before, attempt, at, at + timedelta(seconds=20), LATER, new_round=False)
+
+
+def test_a_cancel_is_noted_with_who_sends_it_and_when_somebody_goes_on_with_it(rows: Any) -> None:
+    noted = cancelled(opened())
+    assert noted == Written(TABLE.get(ID), won=True)
+    assert row(rows) == OPENED | {
+        "cancelRequestedAt": "2026-11-22T09:30:00.000Z",
+        "cancelAttempt": "cancel",
+        "cancelAttemptedAt": "2026-11-22T09:30:00.000Z",
+        "overdueAt": "2026-11-22T09:30:20.000Z",
+        "lookAt": "2026-11-22T09:31:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(("after_s", "won"), [(0, False), (CANCEL_UNDER_WAY_S, False), (CANCEL_UNDER_WAY_S + 1, True)])
+def test_a_cancel_is_sent_again_once_no_other_may_be_under_way(rows: Any, after_s: int, won: bool) -> None:
+    first = cancelled(opened()).row
+    again = cancelled(first, "again", NOW + timedelta(seconds=after_s))
+    assert again.won is won
+    now = TABLE.get(ID)
+    assert (now.cancel_attempt, now.cancel_doubted) == (("again", True) if won else ("cancel", False))
+    assert now.cancel_requested_at == NOW, "since the first"
+
+
+def test_a_note_of_a_cancel_whose_answer_was_lost_knows_itself_and_no_other(
+    rows: Any, between: Callable[[Script], Peer]
+) -> None:
+    before = opened()
+    between(loses_answers(1))
+    assert cancelled(before).won
+    between(loses_answers(0))
+    assert not cancelled(before, "another").won
+
+
+def test_what_a_cancel_heard_is_kept_and_its_attempt_is_over(rows: Any) -> None:
+    noted = cancelled(opened()).row
+    heard = noted.hears("cancel U/UNKNOWN_EXCEPTION", LATER)
+    assert TABLE.note_cancel_unanswered(heard, "cancel U/UNKNOWN_EXCEPTION").won
+    open_still = TABLE.get(ID)
+    assert open_still.last_cancel == "cancel U/UNKNOWN_EXCEPTION"
+    assert (open_still.cancel_attempted_at, open_still.cancel_requested_at) == (None, NOW)
+    assert [entry.said for entry in open_still.heard] == ["cancel U/UNKNOWN_EXCEPTION"]
+    refused = open_still.hears("cancel F/PROCESS_FAIL", LATER)
+    assert TABLE.note_cancel_refused(refused, "PROCESS_FAIL", LATER).won
+    over = TABLE.get(ID)
+    assert (over.last_cancel, over.cancel_code, over.cancel_refused_at) == (
+        "cancel F/PROCESS_FAIL",
+        "PROCESS_FAIL",
+        LATER,
+    )
+    assert (over.cancel_requested_at, over.cancel_attempted_at) == (None, None)
+    assert [entry.said for entry in over.heard] == ["cancel U/UNKNOWN_EXCEPTION", "cancel F/PROCESS_FAIL"]
+
+
+@pytest.mark.parametrize(("absences", "won"), [(ABSENCES_MIN - 1, False), (ABSENCES_MIN, True)])
+def test_a_cancel_that_finds_no_payment_fails_the_order_if_the_row_says_how_often_it_was_absent(
+    rows: Any, absences: int, won: bool
+) -> None:
+    before = replace(opened(), absences=absences, absent_at=NOW)
+    TABLE.note_inquiry(before, "F", LATER)
+    assert TABLE.settle(before, FAILED, Witness.CANCEL, LATER).won is won
+
+
+def test_a_failure_that_another_tells_of_does_not_ask_whether_it_was_ever_sent(rows: Any) -> None:
+    """It was read before a replay sent it after all."""
+    read = TABLE.note_never_sent(opened()).row
+    TABLE.take_over_never_sent(read, "another", LATER, "2026-11-22T09:31:55Z", "2", "digest")
+    assert not TABLE.settle(read, Final(Status.CANCELLED), Witness.CANCEL, LATER).won, "it is sent by now"
+    assert TABLE.settle(read, FAILED, Witness.NOTIFY, LATER).won
+
+
+def test_a_success_that_was_asked_for_while_a_cancel_was_under_way_is_not_certain_after_its_refusal(rows: Any) -> None:
+    first = cancelled(opened()).row
+    asked = cancelled(first, "again", LATER).row
+    TABLE.note_cancel_refused(asked, "PROCESS_FAIL", LATER)
+    assert not TABLE.settle(asked, PAID, Witness.INQUIRY, LATER).won, "the first cancel may still take effect"
+    assert not TABLE.settle(TABLE.get(ID), PAID, Witness.NOTIFY, LATER).won
+    assert TABLE.settle(TABLE.get(ID), PAID, Witness.INQUIRY, LATER).won, "asked since"
+
+
 # --- The index ---------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +581,7 @@ def test_what_was_heard_comes_back_with_its_times(rows: Any) -> None:
     assert [(entry.said, entry.times) for entry in TABLE.get(ID).heard] == [("a", 2), ("b", 1)]
     assert TABLE.get(ID).heard == heard.heard
     assert heard.heard[0].until == NOW + timedelta(seconds=1)
+    assert [set(entry) for entry in row(rows)["heard"]] == [{"said", "at", "times", "until"}, {"said", "at"}]
 
 
 def test_a_row_keeps_no_more_contradictions_than_it_can_hold(rows: Any) -> None:
@@ -543,7 +639,7 @@ def stored_bytes(value: dict[str, Any]) -> int:
 
 def test_an_order_waits_for_a_person_until_somebody_has_seen_all_that_is_told(rows: Any) -> None:
     stale = TABLE.note_contradiction(opened(), "a", NOW).row
-    assert list(TABLE.waiting_for_a_person()) == [ID]
+    assert list(OrderTable().waiting_for_a_person()) == [ID]
     seen = TABLE.note_contradiction(stale, "b", LATER).row
     assert row(rows)["attentionSince"] == "2026-11-22T09:30:00.000Z"
     assert TABLE.acknowledge(stale, "ada", "refunded", LATER) == Written(seen, won=False)
@@ -567,6 +663,7 @@ def test_the_orders_of_a_reference_are_listed_newest_first_up_to_a_limit(rows: A
     listed = TABLE.of_reference(longest, 2)
     assert listed == [TABLE.get("o-2"), TABLE.get("o-1")]
     assert TABLE.of_reference("r" * 65, 2) == []
+    assert TABLE.of_reference("r" * 3000, 2) == [], "longer than a key may be"
 
 
 def test_an_order_without_a_result_waits_for_a_person(rows: Any) -> None:

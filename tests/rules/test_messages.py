@@ -289,6 +289,14 @@ def _shuffled(value: Any, order: random.Random) -> Any:
     return [_shuffled(item, order) for item in value] if isinstance(value, list) else value
 
 
+def test_a_request_names_what_makes_it_another_payment() -> None:
+    stored = parsed(request()).identity
+    assert parsed(request()).differing(stored) == []
+    assert parsed(request(paymentAmount={"currency": "HKD", "value": "1991"})).differing(stored) == [
+        "paymentAmount.value"
+    ]
+
+
 @pytest.mark.parametrize("named", [{}, {"paymentMethodType": "ALIPAY_HK"}], ids=["unnamed", "named"])
 def test_an_agreements_wallet_and_token_stand_in_its_place(named: dict[str, str]) -> None:
     by_agreement = parsed(request(paymentMethod={"agreementId": "agr-1", "extendInfo": "x"} | named))

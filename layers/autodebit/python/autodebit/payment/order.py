@@ -166,7 +166,7 @@ class Order:
 
     def is_token(self, text: str) -> bool:
         """Whether the text is the access token that was sent."""
-        return self.token_digest is not None and digest(self.payment_request_id, text) == self.token_digest
+        return digest(self.payment_request_id, text) == self.token_digest
 
     @property
     def log_keys(self) -> dict[str, Any]:
