@@ -273,7 +273,7 @@ def test_a_success_of_another_amount_is_a_contradiction_and_settles_nothing(worl
 def test_nothing_left_is_noted_and_the_same_request_starts_afresh(world: World) -> None:
     paid_now(world)
     world.alipay.told = [UNSENT]
-    with pytest.raises(NotSent):
+    with pytest.raises(NotSent, match=r"^connection refused$"):
         world.ask(refundReason="first")
     assert world.refunds.get(REFUND_REQUEST_ID).never_sent
     world.alipay.told = [refused("REFUND_NOT_SUPPORTED")]
@@ -634,6 +634,16 @@ def test_a_replay_of_what_alipay_has_in_process_is_polled_and_not_sent(world: Wo
     assert (again.is_init, again.is_spent, again.polling_round) == (True, False, int(spent))
     assert world.machine.started == [(REFUND_REQUEST_ID, 0), (REFUND_REQUEST_ID, int(spent))]
     assert len(world.alipay.called("refund")) == sent
+
+
+def test_a_replay_of_what_has_its_result_is_shown_however_old_and_starts_nothing(world: World) -> None:
+    waiting(world)
+    found, _ = world.inquirer.look(REFUND_REQUEST_ID, 0)
+    assert found.status is Status.SUCCESS
+    world.set(attemptedAt=LONG_AGO)
+    before, started = world.row(), list(world.machine.started)
+    assert world.ask().status is Status.SUCCESS
+    assert (world.row(), world.machine.started) == (before, started)
 
 
 def test_a_round_that_another_request_has_begun_is_not_begun_again(
@@ -1083,8 +1093,10 @@ def test_a_refund_that_has_its_result_is_not_inquired(world: World) -> None:
 def test_the_schedule_goes_to_its_end_and_then_calls_a_person_once(world: World, said: Any, counted: Mock) -> None:
     waiting(world)
     world.alipay.usual["inquiryRefund"] = said
-    waits = [world.inquirer.look(REFUND_REQUEST_ID, made)[1] for made in range(len(SCHEDULE))]
-    assert waits == [*SCHEDULE[1:], None]
+    waits = [world.inquirer.look(REFUND_REQUEST_ID, made)[1] for made in range(len(SCHEDULE) - 1)]
+    assert waits == [*SCHEDULE[1:]]
+    assert world.refunds.get(REFUND_REQUEST_ID).told == ()
+    assert world.inquirer.look(REFUND_REQUEST_ID, len(SCHEDULE) - 1) == (world.refunds.get(REFUND_REQUEST_ID), None)
     stored = world.refunds.get(REFUND_REQUEST_ID)
     assert (stored.status, stored.is_spent, stored.inquiries) == (Status.INIT, True, len(SCHEDULE))
     assert [told.kind for told in stored.told] == ["RefundUnresolved"]
