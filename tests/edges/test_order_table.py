@@ -1,15 +1,12 @@
 """The order table on a real DynamoDB API: what is stored, who wins, and what a call that goes wrong comes to."""
 
-import http.client
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from autodebit.alipay.amount import Amount
@@ -23,11 +20,10 @@ from autodebit.payment.transitions import TRANSITIONS
 from autodebit.polling import NEVER
 from autodebit.rows.guard import Written
 from autodebit.rows.watch import WATCH_SHARDS, Overdue
-from boto3.dynamodb.types import TypeSerializer
 
-from tests.kit.peer import Call, Peer, Script
+from tests.kit.before_dynamodb import dynamodb_json, error, loses_answers, peers_before_dynamodb
+from tests.kit.peer import Peer, Script
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
-from tests.kit.store import ENDPOINT
 
 LATER = NOW + timedelta(minutes=1)
 PAID = Final(Status.SUCCESS, "SUCCESS", "success.", PAYMENT_ID, "2026-11-22T01:30:02-08:00")
@@ -623,10 +619,6 @@ def test_the_usual_row_costs_one_write_unit(rows: Any) -> None:
     assert sum(len(name) + stored_bytes(value) for name, value in image.items()) <= 1024
 
 
-def dynamodb_json(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: TypeSerializer().serialize(value) for name, value in item.items()}
-
-
 def stored_bytes(value: dict[str, Any]) -> int:
     [(kind, held)] = value.items()
     if kind == "L":
@@ -689,46 +681,8 @@ def test_a_contradiction_creates_no_order(rows: Any) -> None:
 @pytest.fixture
 def between(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Peer]]:
     """Puts a peer of the test's own between the table and DynamoDB."""
-    peers: list[Peer] = []
-
-    def put(script: Script) -> Peer:
-        peers.append(Peer(script))
-        monkeypatch.setattr(OrderItem.Meta, "host", peers[-1].url, raising=False)
-        monkeypatch.setattr(OrderItem, "_connection", None)
-        return peers[-1]
-
-    yield put
-    for peer in peers:
-        peer.stop()
-
-
-def error(code: str, status: str = "400 Bad Request") -> Script:
-    body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "a secret text"}).encode()
-    return lambda call: call.answer(body, status, Content_Type="application/x-amz-json-1.0")
-
-
-def loses_answers(number: int) -> Script:
-    """Hands every call on to DynamoDB; the answers of the first few never arrive."""
-    lost: list[Call] = []
-    upstream = urlsplit(os.environ[ENDPOINT])
-
-    def script(call: Call) -> None:
-        connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port)
-        try:
-            wanted = ("x-amz-target", "content-type", "x-amz-date", "authorization")
-            kept = {name: value for name, value in call.headers.items() if name in wanted}
-            connection.request("POST", "/", call.body, kept)
-            response = connection.getresponse()
-            body = response.read()
-        finally:
-            connection.close()
-        if len(lost) < number:
-            lost.append(call)
-            call.close()
-        else:
-            call.answer(body, f"{response.status} x", Content_Type="application/x-amz-json-1.0")
-
-    return script
+    with peers_before_dynamodb(monkeypatch, OrderItem) as put:
+        yield put
 
 
 USES: dict[str, Callable[[], Any]] = {

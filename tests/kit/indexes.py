@@ -15,16 +15,15 @@ def assert_declared(table: str, item: Any, *used: Any) -> None:
     keys = {key}
     for index in used:
         one, projection = declared[index.Meta.index_name], index.Meta.projection
-        of_index = {name.attr_name: name for name in index.Meta.attributes.values()}
         assert [name["KeyType"] for name in one["KeySchema"]] == ["HASH", "RANGE"]
-        for name in one["KeySchema"]:
-            attribute = of_index.pop(name["AttributeName"])
-            assert (attribute.is_hash_key, attribute.is_range_key) == (
-                name["KeyType"] == "HASH",
-                name["KeyType"] == "RANGE",
-            )
-            keys.add(attribute.attr_name)
-        assert not of_index
+        kinds = {
+            name.attr_name: [
+                kind for kind, is_it in (("HASH", name.is_hash_key), ("RANGE", name.is_range_key)) if is_it
+            ]
+            for name in index.Meta.attributes.values()
+        }
+        assert kinds == {name["AttributeName"]: [name["KeyType"]] for name in one["KeySchema"]}
+        keys |= kinds.keys()
         assert one["Projection"]["ProjectionType"] == projection.projection_type
         assert set(one["Projection"].get("NonKeyAttributes", [])) == set(projection.non_key_attributes or [])
     assert {attribute["AttributeName"] for attribute in properties["AttributeDefinitions"]} == keys

@@ -12,10 +12,9 @@ from autodebit.agreement.agreement_table import AgreementItem, KeyItem, TokenIte
 from autodebit.agreement.transitions import TOLD, TRANSITIONS, Word
 from autodebit.events import shown_json
 from autodebit.rows.watch import Overdue
-from boto3.dynamodb.types import TypeSerializer
 
-from tests.edges.test_order_table import loses_answers
 from tests.kit.agreements import AGREEMENT_ID, AUTH_STATE, EXPIRES_AT, agreement
+from tests.kit.before_dynamodb import dynamodb_json, loses_answers, peers_before_dynamodb
 from tests.kit.peer import Peer, Script
 from tests.kit.samples import NOW
 
@@ -275,7 +274,7 @@ def test_a_look_is_noted_only_while_the_agreement_is_watched(world: World) -> No
 
 def test_a_row_in_the_stream_is_the_agreement(world: World) -> None:
     one = linked(world)
-    assert agreement_in({name: TypeSerializer().serialize(value) for name, value in world.row().items()}) == one
+    assert agreement_in(dynamodb_json(world.row())) == one
 
 
 # --- Answers that are lost ----------------------------------------------------------------------------------------
@@ -284,18 +283,8 @@ def test_a_row_in_the_stream_is_the_agreement(world: World) -> None:
 @pytest.fixture
 def between(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Peer]]:
     """Puts a peer of the test's own between the table and DynamoDB."""
-    peers: list[Peer] = []
-
-    def put(script: Script) -> Peer:
-        peers.append(Peer(script))
-        for item in (AgreementItem, TokenItem, KeyItem):
-            monkeypatch.setattr(item.Meta, "host", peers[-1].url, raising=False)
-            monkeypatch.setattr(item, "_connection", None)
-        return peers[-1]
-
-    yield put
-    for peer in peers:
-        peer.stop()
+    with peers_before_dynamodb(monkeypatch, AgreementItem, TokenItem, KeyItem) as put:
+        yield put
 
 
 def test_a_write_whose_answer_was_lost_knows_itself(world: World, between: Callable[[Script], Peer]) -> None:

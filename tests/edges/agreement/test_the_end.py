@@ -9,12 +9,9 @@ from unittest.mock import Mock, call
 
 import pytest
 from autodebit.agreement.agreement import SealedTokens, Status, UnlinkedBy
-from autodebit.agreement.agreement_table import BELONGS_MAX, TABLE_NAME
-from autodebit.agreement.kms import Kms
-from autodebit.agreement.look import Looker
+from autodebit.agreement.agreement_table import BELONGS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S
 from autodebit.agreement.token_digest import TokenDigests
-from autodebit.agreement.vault import Vault
 from autodebit.errors import (
     AgreementNotFound,
     AgreementNotLinked,
@@ -156,8 +153,7 @@ def test_kms_away_when_the_revocation_is_due_waits_for_it(
     world.linked()
     revoke(world)
     kms_away()
-    world.vault = Vault(Kms("another process", TABLE_NAME), TABLE_NAME, Mock())
-    world.looker = Looker(world.table, world.looker._gateway, world.vault, TokenDigests(world.digest_key), (3, 3, 6))
+    world.kms._keys.clear()  # as in another process
     agreement, wait_s = world.looker.look(AGREEMENT_ID, 0)
     assert (agreement.status, wait_s) == (Status.UNLINKING, 3)
     assert world.alipay.called("revoke") == []

@@ -27,7 +27,7 @@ from autodebit.rows.guard import Written
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.transactions import TransactWrite
 
-from tests.edges.test_order_table import dynamodb_json, error, loses_answers
+from tests.kit.before_dynamodb import dynamodb_json, error, loses_answers, peers_before_dynamodb
 from tests.kit.peer import Call, Peer, Script
 from tests.kit.refunds import REFUND_ID, REFUND_REQUEST_ID, REFUND_TIME
 from tests.kit.samples import ID, NOW, order
@@ -488,19 +488,9 @@ def test_every_attribute_comes_back(world: World) -> None:
 @pytest.fixture
 def between(tables: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Peer]]:
     """Puts a peer of the test's own between the tables and DynamoDB."""
-    peers: list[Peer] = []
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", tables["OrderTable"].meta.client.meta.endpoint_url)
-
-    def put(script: Script) -> Peer:
-        peers.append(Peer(script))
-        for item in (OrderItem, RefundItem):
-            monkeypatch.setattr(item.Meta, "host", peers[-1].url)
-            monkeypatch.setattr(item, "_connection", None)
-        return peers[-1]
-
-    yield put
-    for peer in peers:
-        peer.stop()
+    with peers_before_dynamodb(monkeypatch, OrderItem, RefundItem) as put:
+        yield put
 
 
 def cancelled(*codes: str) -> Script:

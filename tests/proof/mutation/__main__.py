@@ -103,14 +103,12 @@ def main() -> int:
         trials = Trials(tried, paths, reach(paths, one), [one, other], _Progress(begun))
         trials.run()
     survived = [*trials.survived, *listed]
-    unreasoned = {mutant.name for mutant in trials.survived}
-    _show("survived, without a reason", unreasoned)
     gone = reasons.keys() - present
     _show("listed, but gone", gone)
     claims = [_noticed(f"mutants noticed, {group}", tried, survived) for group, tried in groups.items() if tried]
     claims += [
         _noticed("mutants noticed", everything, survived),
-        none("survivors without a reason", len(unreasoned)),
+        none("survivors without a reason", len({mutant.name for mutant in trials.survived})),
         none("listed survivors that are gone from the code", len(gone)),
     ]
     return report(
