@@ -18,6 +18,7 @@ from autodebit.alipay.transport import ANSWER_BYTES_MAX, Transport
 from autodebit.errors import CertificateRefused, GatewayError, NotSent, OutcomeUnknown
 
 from tests.kit.peer import Call, Certificates, Peer, Script
+from tests.kit.waiting import eventually
 
 BODY = b'{"paymentRequestId":"ord-20261122-000017"}'
 
@@ -364,7 +365,7 @@ def test_a_connection_the_peer_closed_meanwhile_is_replaced_and_the_call_sent_on
     peer = serve(lambda call: call.answer(b"{}").close())
     over = Transport()
     post(peer.url, over=over)
-    time.sleep(0.1)
+    eventually(lambda: peer.calls[0].connection.fileno() == -1, "the peer closed")
     assert post(peer.url, over=over)[1] == b"{}"
     assert (peer.connections, len(peer.calls)) == (2, 2)
 
