@@ -318,18 +318,17 @@ def mixed(counts: dict[str, Counts], mix: dict[str, float]) -> Counts:
     return Counts(**{n: sum(share * getattr(counts[kind], n) for kind, share in mix.items()) for n in names})
 
 
-def sweep_cost_per_month(cpu_ms: float, memory_mb: int) -> float:
-    """The sweep runs every minute, payments or not."""
+def sweeps_cost_per_month(cpu_ms: float, memory_mb: int) -> float:
+    """The three sweeps run every minute, payments or not. `cpu_ms`: of the orders' sweep; the others take less."""
     prices = json.loads((HERE / "prices.json").read_text())["perUnit"]
-    queries = 32 * 4  # one a shard: the overdue, all, the old, the new among them
+    queries = 32 * (4 + 1 + 1)  # one a shard: the overdue of each table; all orders, the old, the new among them
     one = (
         prices["lambdaRequest"]
         + billed_ms(cpu_ms, memory_mb) / 1000 * memory_mb / 1024 * prices["lambdaGbSecond"]
-        + queries / 2 * prices["dynamoDbReadUnit"]
         + 700 * prices["logByte"]
         + prices["eventBridgeEvent"]
     )
-    return float(one * 60 * 24 * 30)
+    return float((3 * one + queries / 2 * prices["dynamoDbReadUnit"]) * 60 * 24 * 30)
 
 
 def connections(run: Run) -> tuple[int, int]:
