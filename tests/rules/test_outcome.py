@@ -130,7 +130,7 @@ def test_an_f_that_speaks_of_an_earlier_payment_is_left_to_inquiry(read: Reader,
 
 @pytest.mark.parametrize("code", [*UNKNOWN, "SUCCESS", "USER_BALANCE_NOT_ENOUGH", "A_CODE_OF_NEXT_YEAR"])
 @pytest.mark.parametrize("read", [first_pay, repeated_pay])
-def test_pay_with_u_leaves_the_order_open_whatever_its_code(read: Reader, code: str) -> None:
+def test_pay_with_u_leaves_the_order_init_whatever_its_code(read: Reader, code: str) -> None:
     turned_away = code == "REQUEST_TRAFFIC_EXCEED_LIMIT"
     assert read(order(), paid(result=result("U", code))) == Undecided(f"pay U/{code}", call_again=turned_away)
 

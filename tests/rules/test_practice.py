@@ -1,4 +1,4 @@
-"""docs/practice.md and docs/glossary.md are true: what they name exists."""
+"""docs/practice.md is true: what it names exists."""
 
 import ast
 import re

@@ -360,7 +360,7 @@ def test_a_dead_token_fails_the_payment_and_ends_the_agreement(links: Links) -> 
 
 
 @pytest.mark.fault("F54")
-def test_an_open_order_keeps_the_token_it_was_sent_with(links: Links, fast: Deployment) -> None:
+def test_an_init_order_keeps_the_token_it_was_sent_with(links: Links, fast: Deployment) -> None:
     """The token is refreshed between two tries: the second is left to inquiry, and never sent with other bytes."""
     agreement_id = links.linked("expires-soon")
     payment_request_id = new_id("refreshed")

@@ -1,7 +1,7 @@
 """The world of the tests through the product's eyes: its files read, its records as ours, the two compared."""
 
 import io
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from autodebit.reconciliation.books import Books, Compared
@@ -53,6 +53,3 @@ def compare(
 def named(differences: Iterable[Difference]) -> list[tuple[str, str]]:
     """Each difference's name and what it is about."""
     return sorted((one.name, one.request_id or one.transaction_id) for one in differences)
-
-
-Writer = Callable[..., Table]
