@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autodebit.alipay import transport
@@ -124,6 +125,26 @@ def test_a_host_without_an_address_was_sent_nothing(monkeypatch: pytest.MonkeyPa
     error = refused("https://gateway.invalid")
     assert isinstance(error, NotSent)
     assert error.reason == "no connection"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_name_that_is_found_after_the_deadline_gets_no_byte_of_the_request(
+    scheme: str, serve: Serve, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking a name up has no timeout; a cancel that left so late could cross the one after it."""
+    peer = serve(lambda call: call.answer(b"{}"), certificates.server("127.0.0.1") if scheme == "https" else None)
+    found = socket.getaddrinfo
+
+    def slowly(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.4)
+        return found(*arguments, **named)
+
+    over = trusting(certificates)
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    assert isinstance(refused(f"{scheme}://127.0.0.1:{peer.port}", over=over, timeout_s=0.2), NotSent)
+    monkeypatch.undo()
+    assert post(f"{scheme}://127.0.0.1:{peer.port}", over=over)[1] == b"{}"
+    assert len(peer.calls) == 1, "of the second call"
 
 
 def test_a_host_that_swallows_connections_was_sent_nothing() -> None:

@@ -35,7 +35,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _NeverConnected(NewConnectionError):
-    """TCP or TLS was not established, so nothing of the request was written."""
+    """TCP or TLS was not established, or too late, so nothing of the request was written."""
 
 
 class _CertificateRefused(_NeverConnected):
@@ -45,7 +45,7 @@ class _CertificateRefused(_NeverConnected):
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        _deadlines.connected(self.sock)
+        _in_time(self)
 
 
 class _SecureConnection(HTTPSConnection):
@@ -56,7 +56,14 @@ class _SecureConnection(HTTPSConnection):
             raise _CertificateRefused(self, "certificate refused") from error
         except OSError as error:  # a handshake that is cut or refused, which urllib3 reports like a cut request
             raise _NeverConnected(self, "no TLS connection") from error
-        _deadlines.connected(self.sock)
+        _in_time(self)
+
+
+def _in_time(connection: HTTPConnection) -> None:
+    """Nothing leaves after the call's deadline: a name is looked up, and addresses are tried, without a limit."""
+    if not _deadlines.connected(connection.sock):
+        connection.close()
+        raise _NeverConnected(connection, "connected too late")
 
 
 class _Pool(HTTPConnectionPool):
@@ -135,10 +142,11 @@ class _Deadlines:
         self._wakes_at: float | None = None
         """On time.monotonic's clock; infinity while there is nothing to wake for, None before the thread is started."""
 
-    def connected(self, connection: socket.socket) -> None:
-        """This socket is cut with the others."""
+    def connected(self, connection: socket.socket) -> bool:
+        """This socket is cut with the others; False if they have been cut before."""
         with self._changed:
             self._sockets.add(connection)
+            return time.monotonic() < min(self._until.values(), default=math.inf)
 
     @contextlib.contextmanager
     def cut_after(self, timeout_s: float) -> Iterator[threading.Event]:
