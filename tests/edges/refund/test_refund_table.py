@@ -83,6 +83,16 @@ def test_what_is_left_can_be_reserved_to_the_unit_and_no_more(world: World, valu
             world.refunds.get(REFUND_REQUEST_ID)
 
 
+@pytest.mark.parametrize("value", ["0", "-1"])
+@pytest.mark.parametrize("store", ["create", "observe"])
+def test_no_write_moves_nothing_or_books_money_the_other_way(world: World, store: str, value: str) -> None:
+    payment = world.paid()
+    wrong = refund(amount=Amount("HKD", value))
+    with pytest.raises(ValueError, match=f"a refund of {value}"):
+        world.refunds.create(wrong) if store == "create" else world.refunds.observe(wrong, payment)
+    assert world.left() == (1990, None)
+
+
 @pytest.mark.parametrize("status", [OrderStatus.INIT, OrderStatus.FAIL, OrderStatus.CANCELLED])
 def test_an_order_that_is_not_success_refuses_whatever_stands_in_it(world: World, status: OrderStatus) -> None:
     world.paid()

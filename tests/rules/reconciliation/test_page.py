@@ -200,6 +200,13 @@ def test_a_refund_that_nobody_asked_for_is_observed_with_what_the_file_tells() -
     assert page.observed == [Observed("ref-1", "ord-1", "REF-1", "HKD", 100)]
 
 
+@pytest.mark.parametrize("amount", [0, 100])
+def test_a_refund_line_on_which_no_money_went_back_is_named_and_not_booked(amount: int) -> None:
+    """Booked, one with the sign of a payment would raise what may be refunded above what was paid."""
+    page, differences = read([line("REFUND", refund_id="REF-1", amount=amount)], [])
+    assert ([one.name for one in differences], page.observed) == (["refund-observed"], [])
+
+
 def test_sums_are_of_all_that_the_file_has_and_of_what_we_have_for_it() -> None:
     fee = line("ADJUSTMENT_FEE", request_id="", payment_id="", amount=-3)
     there = [line(), line(), line("REFUND"), line("CANCEL", amount=-4200), fee, fee]

@@ -352,7 +352,7 @@ class OrderTable(SettlingRows[Order]):
 
 def reserve(payment_request_id: str, amount: Amount, refund_request_id: str) -> Change:
     """What a refund of this amount takes of what its payment can give back, if that is enough."""
-    value = int(amount.value)
+    value = _moved(amount)
     return _on_paid(
         payment_request_id,
         [OrderItem.refundable.add(-value), OrderItem.refunds.add({refund_request_id})],
@@ -362,12 +362,12 @@ def reserve(payment_request_id: str, amount: Amount, refund_request_id: str) -> 
 
 def give_back(payment_request_id: str, amount: Amount) -> Change:
     """What a refund that failed had taken."""
-    return _on_paid(payment_request_id, [OrderItem.refundable.add(int(amount.value))])
+    return _on_paid(payment_request_id, [OrderItem.refundable.add(_moved(amount))])
 
 
 def note_refunded(payment_request_id: str, amount: Amount) -> Change:
     """What a refund gave back, of what it had reserved, if others have left that much."""
-    value = int(amount.value)
+    value = _moved(amount)
     return _on_paid(payment_request_id, [OrderItem.unrefunded.add(-value)], OrderItem.unrefunded >= value)
 
 
@@ -377,7 +377,7 @@ def note_observed(order: Order, amount: Amount, refund_request_id: str) -> Chang
     `refundable` becomes less than nothing while one of ours, which Alipay must refuse, has not given back what it had
     reserved.
     """
-    value = int(amount.value)
+    value = _moved(amount)
     known: Condition = (
         size(OrderItem.refunds) == len(order.refunds) if order.refunds else OrderItem.refunds.does_not_exist()  # type: ignore[no-untyped-call]
     )
@@ -390,6 +390,14 @@ def note_observed(order: Order, amount: Amount, refund_request_id: str) -> Chang
         ],
         (OrderItem.unrefunded >= value) & known,
     )
+
+
+def _moved(amount: Amount) -> int:
+    """Minor units that a refund moves. Raises ValueError for none and fewer, which would book money the other way."""
+    value = int(amount.value)
+    if value <= 0:
+        raise ValueError(f"a refund of {value}")
+    return value
 
 
 def _on_paid(payment_request_id: str, actions: list[Action], provided: Condition | None = None) -> Change:

@@ -190,7 +190,7 @@ class Page:
                 self._sums[type_, one.currency].count_here += 1
                 self._sums[type_, one.currency].amount_here += one.amount if type_ == "PAYMENT" else -one.amount
             name = self._judge(first, one, type_ == "PAYMENT" and key in cancels)
-            if name is Name.REFUND_OBSERVED:
+            if name is Name.REFUND_OBSERVED and first.amount < 0:  # with another sign no money went back
                 ids = (first.request_id, first.original_request_id, first.refund_id)
                 self.observed.append(Observed(*ids, first.currency, -first.amount))
             if name:

@@ -100,8 +100,6 @@ class Inbox:
         request_id = refund["refundRequestId"]
         # An older file may repeat the payment's request id in place of the refund's.
         payment_request_id = refund["paymentRequestId"] or request_id
-        if int(amount.value) == 0:
-            return
         seen = Seen(request_id, refund.get("refundId"), amount)
         try:
             known = adopt(self._orders, self._refunds, payment_request_id, seen, now)
