@@ -205,6 +205,12 @@ def test_a_mini_programs_payment_names_the_program(path: str) -> None:
     assert check_pay_fields(of_mini_app) == [FieldError("appId", "is required with terminalType MINI_APP")]
 
 
+@pytest.mark.parametrize("env", [{}, {"clientIp": "203.0.113.9"}])
+def test_the_payments_own_environment_need_not_say_a_terminal_as_the_orders_must(env: dict[str, str]) -> None:
+    assert check_pay_fields(at("env", env)) == []
+    assert faulty(at("order.env", env)) == ["order.env.terminalType"]
+
+
 @pytest.mark.parametrize("path", ["env", "order", "order.env"])
 def test_what_a_mini_programs_payment_needs_is_not_asked_of_what_is_no_object(path: str) -> None:
     without_program = at(path, 5)

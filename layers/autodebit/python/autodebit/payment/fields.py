@@ -129,7 +129,7 @@ PAY_REQUEST = Fields(
         "merchantRegion": Text(2),
         "userRegion": Text(2),
         "merchantAccountId": Text(32),
-        "env": _ENV,
+        "env": replace(_ENV, fields={**_ENV.fields, "terminalType": Text(64)}),
     }
 )
 
@@ -163,6 +163,6 @@ def check_pay_fields(request: dict[str, Any]) -> list[FieldError]:
 def _check_mini_app(request: dict[str, Any]) -> list[FieldError]:
     """A mini program's payment names the program. https://docs.antom.com/ac/ams/payment_agreement"""
     envs = (request.get("env"), request["order"].get("env"))
-    if "appId" in request or not any(env and env["terminalType"] == "MINI_APP" for env in envs):
+    if "appId" in request or not any(env and env.get("terminalType") == "MINI_APP" for env in envs):
         return []
     return [FieldError("appId", "is required with terminalType MINI_APP")]
