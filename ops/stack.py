@@ -6,6 +6,7 @@ Only `acknowledge` of the order and the refund table writes a row; a result come
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -78,15 +79,18 @@ class Stack:
         return AgreementTable()
 
     def find(self, key: str) -> "Order | Refund":
-        """The payment or the refund of this id. Raises OpsFailed if there is neither."""
+        """The payment or the refund of this id; `refund:ID` is a refund that has its id in common with a payment.
+
+        Raises OpsFailed if there is neither.
+        """
         from autodebit.errors import OrderNotFound, RefundNotFound
 
+        refund_key = key.removeprefix("refund:")
+        if refund_key == key:
+            with suppress(OrderNotFound):
+                return self.orders.get(key)
         try:
-            return self.orders.get(key)
-        except OrderNotFound:
-            pass
-        try:
-            return self.refunds.get(key)
+            return self.refunds.get(refund_key)
         except RefundNotFound:
             raise OpsFailed(f"there is no payment or refund {key}; `ops agreement` shows agreements") from None
 

@@ -18,6 +18,7 @@ from tests.kit.bus import Listener
 from tests.kit.canaries import canaries, search
 from tests.kit.forger import Forger
 from tests.kit.operator import Operator, operator
+from tests.kit.refunding import Refunds
 from tests.kit.stacks import Deployment, nowhere
 from tests.kit.waiting import eventually
 
@@ -41,6 +42,17 @@ def test_what_is_open_is_listed_and_its_story_told(person: Operator, open_paymen
     assert [entry["who"] for entry in shown["story"]][:2] == ["merchant", "pay"]
     assert open_payment in person.ops("show", open_payment)
     assert "there is no payment" in person.ops("show", "nobody-1", status=1)
+
+
+def test_a_refund_that_has_its_id_in_common_with_its_payment_is_named_as_a_refund(
+    fast: Deployment, person: Operator
+) -> None:
+    shared, _ = fast.pay("ops-shared")
+    _, answer = Refunds(fast).ask(shared, refund_request_id=shared)
+    assert answer.status == 200
+    assert person.document("show", shared)["order"]["paymentRequestId"] == shared
+    assert person.document("show", f"refund:{shared}")["refund"]["refundRequestId"] == shared
+    assert "there is no payment" in person.ops("show", "refund:nobody-1", status=1)
 
 
 def test_inquire_asks_alipay_now_and_its_answer_settles(fast: Deployment, person: Operator) -> None:
