@@ -10,6 +10,7 @@ import pytest
 from autodebit.agreement.agreement import Agreement, SealedTokens, Status
 from autodebit.agreement.refresh import FAULTS_MAX
 from autodebit.agreement.schedule import ATTEMPT_S, Due
+from autodebit.alipay.reading import OF_THE_ACCOUNT
 from autodebit.errors import NotSent, OutcomeUnknown, TableFault, VaultUnavailable
 
 from tests.kit.agreements import ACCESS_TOKEN, AGREEMENT_ID, REFRESH_TOKEN, applied, result
@@ -243,6 +244,22 @@ def test_a_refusal_is_told_and_the_token_pays_until_its_end(due: World, counted:
     due.age("dueAt", 1)
     assert run(due)[Due.END] == 1
     assert due.get().status is Status.UNLINKED
+
+
+@pytest.mark.parametrize("code", sorted(OF_THE_ACCOUNT))
+def test_what_turns_every_call_of_the_merchant_away_ends_no_refreshing(
+    due: World, counted: Any, logged: Mock, code: str
+) -> None:
+    """Once the account is mended the refresh token is as good as before."""
+    due.alipay.told = [result("F", code)]
+    run(due)
+    counted.assert_any_call("Fault")
+    assert logged.error.call_args == call("refresh turned away", resultCode=code)
+    agreement = due.get()
+    assert (agreement.refresh_refused, agreement.attempt, agreement.unaccounted) == (None, None, 0)
+    assert agreement.last_said == f"applyToken F/{code}"
+    run(due)
+    assert due.opened(due.get()) == NEW_TOKEN
 
 
 def test_a_refusal_of_the_first_refresh_is_told_30_days_before_the_end(world: World) -> None:

@@ -24,6 +24,7 @@ from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
 from autodebit.alipay.gateway import AlipayGateway
+from autodebit.alipay.reading import OF_THE_ACCOUNT
 from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError
 from autodebit.rows.watch import WATCH_SHARDS
@@ -112,6 +113,10 @@ class Refresher:
         reading = read_tokens(answer)
         if isinstance(reading, Tokens):
             self._keep(agreement, reading)
+        elif isinstance(reading, Refused) and reading.code in OF_THE_ACCOUNT:
+            telemetry.count("Fault")
+            logger.error("refresh turned away", resultCode=reading.code)
+            self._table.put_back(agreement, f"applyToken F/{reading.code}", unaccounted=0)
         elif isinstance(reading, Refused):
             self._note_refused(agreement, reading.code, now)
         else:

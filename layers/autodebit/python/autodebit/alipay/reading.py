@@ -19,6 +19,18 @@ DEAD_TOKEN = "INVALID_ACCESS_TOKEN"  # noqa: S105  # nosec B105 (a result code, 
 """The code of a token that is expired, revoked or unknown. https://docs.antom.com/ac/ams/authrevocation"""
 
 
+OF_THE_ACCOUNT = frozenset(
+    {
+        *("INVALID_SIGNATURE", "KEY_NOT_FOUND", "CLIENT_INVALID", "UNKNOWN_CLIENT", "INVALID_CLIENT_STATUS"),
+        *("CLIENT_FORBIDDEN_ACCESS_API", "ACCESS_DENIED", "INVALID_API", "API_INVALID", "NO_INTERFACE_DEF"),
+        *("METHOD_NOT_SUPPORTED", "MEDIA_TYPE_NOT_ACCEPTABLE", "PARAM_ILLEGAL", "SYSTEM_ERROR"),
+    }
+)
+"""Codes with which Alipay turns away every call of a merchant until somebody mends the set-up: they say nothing about
+what the call asks for. https://docs.antom.com/ac/ams/accesstokenapp
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Final[Status: StrEnum]:
     """It has its result. `transaction_id` is Alipay's own id of it, `transaction_time` says when money moved."""
