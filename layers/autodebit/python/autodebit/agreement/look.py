@@ -9,14 +9,13 @@ process may die while it exchanges:
 3. After the write: LINKED.
 """
 
-import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.calls import call, exchange_body, revoke_body
 from autodebit.agreement.keep_tokens import TokenKeeper
 from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_revoke, read_tokens
 from autodebit.agreement.schedule import (
@@ -31,9 +30,8 @@ from autodebit.agreement.schedule import (
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
-from autodebit.alipay.gateway import TIMEOUT_S, AlipayGateway
+from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import Undecided
-from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError, NotSent
 from autodebit.polling import next_wait, overdue_at
 from autodebit.telemetry import logger
@@ -103,7 +101,7 @@ class Looker:
             return taken.row
         before, agreement = agreement, taken.row
         try:
-            reading = read_tokens(call(self._gateway, "applyToken", _exchange_body(agreement, code)))
+            reading = read_tokens(call(self._gateway, "applyToken", exchange_body(agreement, code)))
         except GatewayError as error:
             unaccounted = before.unaccounted if isinstance(error, NotSent) else agreement.unaccounted
             return self._table.put_back(agreement, NO_ANSWER, unaccounted=unaccounted).row
@@ -168,35 +166,6 @@ class Looker:
             return self._table.unlink(agreement, Word.REVOKE, UnlinkedBy.MERCHANT, at, reading.code).row
         logger.warning("revocation left open", said=reading.said)
         return self._table.put_back(agreement, reading.said, unaccounted=0).row
-
-
-def call(gateway: AlipayGateway, api: str, body: bytes) -> dict[str, Any]:
-    """What Alipay answers to a call about an authorization. Raises GatewayError, and counts it."""
-    try:
-        return gateway.call(f"authorizations/{api}", body, time.monotonic() + TIMEOUT_S)
-    except GatewayError as error:
-        telemetry.call_failed(api, error)
-        raise
-
-
-def _exchange_body(agreement: Agreement, auth_code: str) -> bytes:
-    """https://docs.antom.com/ac/ams/accesstokenapp"""
-    return canonical(
-        {"grantType": "AUTHORIZATION_CODE", "customerBelongsTo": agreement.customer_belongs_to, "authCode": auth_code}
-        | account_fields(agreement)
-    )
-
-
-def revoke_body(agreement: Agreement, access_token: str) -> bytes:
-    """https://docs.antom.com/ac/ams/authrevocation"""
-    account = account_fields(agreement)
-    return canonical({"accessToken": access_token} | {n: v for n, v in account.items() if n == "merchantAccountId"})
-
-
-def account_fields(agreement: Agreement) -> dict[str, str]:
-    """What names the merchant's account, as consult did."""
-    fields = {"merchantRegion": agreement.merchant_region, "merchantAccountId": agreement.merchant_account_id}
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _code_of(reading: Undecided) -> str:

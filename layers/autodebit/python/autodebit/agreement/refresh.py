@@ -16,8 +16,8 @@ from uuid import uuid4
 from autodebit import telemetry
 from autodebit.agreement.agreement import Agreement, Status, UnlinkedBy
 from autodebit.agreement.agreement_table import AgreementTable
+from autodebit.agreement.calls import call, refresh_body, revoke_body
 from autodebit.agreement.keep_tokens import TokenKeeper
-from autodebit.agreement.look import account_fields, call, revoke_body
 from autodebit.agreement.outcome import Refused, Revoked, Tokens, read_revoke, read_tokens
 from autodebit.agreement.schedule import EXPIRING, Due, due, due_once_told, is_dead, is_ending, refresh_again_at
 from autodebit.agreement.token_digest import TokenDigests
@@ -25,7 +25,6 @@ from autodebit.agreement.transitions import Word
 from autodebit.agreement.vault import Vault
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import OF_THE_ACCOUNT
-from autodebit.alipay.strict_json import canonical
 from autodebit.errors import GatewayError
 from autodebit.rows.watch import WATCH_SHARDS
 from autodebit.telemetry import logger
@@ -106,7 +105,7 @@ class Refresher:
             return
         agreement = taken.row
         try:
-            answer = call(self._gateway, "applyToken", _refresh_body(agreement, refresh_token))
+            answer = call(self._gateway, "applyToken", refresh_body(agreement, refresh_token))
         except GatewayError as error:
             self._table.put_back(agreement, f"refresh: {error.reason}", unaccounted=0)
             raise
@@ -161,15 +160,3 @@ class Refresher:
         if expires_at is not None:
             due_at = expires_at if agreement.expiring_told else max(now, expires_at - EXPIRING)
             self._table.note_refresh_refused(agreement, code, due_at)
-
-
-def _refresh_body(agreement: Agreement, refresh_token: str) -> bytes:
-    """https://docs.antom.com/ac/ams/accesstokenapp"""
-    return canonical(
-        {
-            "grantType": "REFRESH_TOKEN",
-            "customerBelongsTo": agreement.customer_belongs_to,
-            "refreshToken": refresh_token,
-        }
-        | account_fields(agreement)
-    )
