@@ -4,10 +4,11 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from autodebit.payment.count_init import count_init
 from autodebit.payment.order_table import OrderTable
 from autodebit.polling import parse_schedule
 from autodebit.polling_machine import PollingMachine
-from autodebit.sweep import MARGIN_MS, Sweeper, count_init
+from autodebit.sweep import MARGIN_MS, Sweeper
 from autodebit.telemetry import logger, metrics
 
 orders = OrderTable()

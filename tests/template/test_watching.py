@@ -146,7 +146,7 @@ def test_an_execution_that_fails_is_heard_whichever_machine_it_is_of() -> None:
 
 
 def test_an_order_is_new_to_the_alarm_for_longer_than_the_alarm_takes_to_hear_it() -> None:
-    from autodebit.sweep import NEW_S
+    from autodebit.payment.count_init import NEW_S
 
     properties = ALARMS["OrdersInitTooLongAlarm"]
     assert properties["Period"] * (properties["DatapointsToAlarm"] + 1) <= NEW_S

@@ -1,4 +1,4 @@
-"""The sweep: have every row looked at that nobody looked at in time, and count the orders INIT for too long.
+"""The sweep: have every row looked at that nobody looked at in time.
 
 What a crash or a failed start left behind is found by `overdueAt` in its table (`autodebit.polling` has the
 promise, `autodebit.payment.initiate` the crash points).
@@ -9,13 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 from autodebit import telemetry
 from autodebit.errors import PollingFault, PollingThrottled, TableFault
-from autodebit.payment.order_table import OrderTable
-from autodebit.polling import INIT_ALARM_S, overdue_at
+from autodebit.polling import overdue_at
 from autodebit.polling_machine import PollingMachine
 from autodebit.rows.guard import Written
 from autodebit.rows.watch import WATCH_SHARDS, Overdue
@@ -32,12 +31,6 @@ AT_ONCE = 16
 
 FAULTS_LOGGED_MAX = 10
 """Faults of one run that get a line of their own; all of them are counted."""
-
-COUNTED_MAX = 1000
-"""Where the count of orders INIT for too long stops: that many need no exact number."""
-
-NEW_S = 5 * 60
-"""For so long an order that has become too old is new to the alarm: five runs of the sweep, two of which may fail."""
 
 MARGIN_MS = 4_000
 """A run takes on no more when its function has less time than this left: those under way must end."""
@@ -87,7 +80,7 @@ class Sweeper:
 
         A row that cannot be given over is left to the next run.
         """
-        run = _Run(self._polling.key)
+        run = _Run(self._polling.key_name)
         shards = list(range(WATCH_SHARDS))
         random.shuffle(shards)  # no shard is always the last
         under_way: deque[tuple[Overdue, Future[None]]] = deque()
@@ -116,35 +109,18 @@ class Sweeper:
             self._polling.start(key, polling_round + 1)
 
 
-def count_init(table: OrderTable, now: datetime) -> dict[str, int]:
-    """How many orders are INIT, how many for more than INIT_ALARM_S, and how many of these are new. Raises TableFault.
-
-    The new ones are what the alarm hears: so it ends by itself, and sounds again for the next order.
-    """
-    old_at = now - timedelta(seconds=INIT_ALARM_S)
-    init = table.init_orders()
-    old = table.init_since(old_at, COUNTED_MAX)
-    new = table.init_since(old_at, COUNTED_MAX, old_at - timedelta(seconds=NEW_S))
-    telemetry.count("OrdersInit", init)
-    telemetry.count("OrdersInitOld", old)
-    telemetry.count("OrdersInitTooLong", new)
-    if old:
-        logger.error("orders INIT for more than 15 minutes", orders=old)
-    return {"OrdersInit": init, "OrdersInitOld": old, "OrdersInitTooLong": new}
-
-
 class _Run:
-    """What one run came to. `key` names in the log what it takes on."""
+    """What one run came to. `key_name` is what the log calls a key."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key_name: str) -> None:
+        self._key_name = key_name
         self.taken = 0
         self.pace = Pace(STARTS_PER_S)
         self._faults = 0
 
     def note(self, overdue: Overdue, handed_over: Future[None]) -> None:
         """Wait for what becomes of one row, and count it."""
-        keys: dict[str, Any] = {self._key: overdue.key}
+        keys: dict[str, Any] = {self._key_name: overdue.key}
         try:
             handed_over.result()
         except PollingThrottled:
