@@ -149,7 +149,7 @@ def test_the_states_read_what_the_function_and_the_starter_write(source: Path, n
     starter = ast.parse(MODULES["polling_machine"].read_text("utf-8"))
     (start,) = [node for node in ast.walk(starter) if isinstance(node, ast.Dict)][:1]
     started = [ast.unparse(name) for name in start.keys if name]
-    assert started == ["self.key", "'round'", "'inquiry'", "'waitSeconds'"]
+    assert started == ["self.key_name", "'round'", "'inquiry'", "'waitSeconds'"]
     taken = {
         ast.literal_eval(node.slice)
         for node in ast.walk(looking)

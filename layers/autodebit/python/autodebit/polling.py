@@ -47,13 +47,13 @@ def next_wait(inquiries_made: int, schedule: Sequence[int]) -> int | None:
     return schedule[inquiries_made] if inquiries_made < len(schedule) else None
 
 
-def execution_name(payment_request_id: str, polling_round: int) -> str:
-    """The name of the execution that polls this order in this round: a second start finds the first.
+def execution_name(key: str, polling_round: int) -> str:
+    """The name of the execution that polls the row of this key in this round: a second start finds the first.
 
-    At most 64 characters, a hyphen and a number: within the 80 that Step Functions allows. Two orders never share
+    At most 64 characters, a hyphen and a number: within the 80 that Step Functions allows. Two rows never share
     one, since the round follows the last hyphen.
     """
-    return f"{payment_request_id}-{polling_round}"
+    return f"{key}-{polling_round}"
 
 
 def sending_overdue_at(attempted_at: datetime) -> datetime:

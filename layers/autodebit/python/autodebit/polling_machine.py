@@ -16,11 +16,11 @@ THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
 
 class PollingMachine:
-    """`first_wait_s` is the schedule's first wait, `key` the name of what is polled in the machine's input."""
+    """Starts one state machine. `first_wait_s` is the schedule's first wait, `key_name` what its input calls a key."""
 
-    def __init__(self, state_machine_arn: str, first_wait_s: int, key: str = "paymentRequestId") -> None:
+    def __init__(self, state_machine_arn: str, first_wait_s: int, key_name: str = "paymentRequestId") -> None:
         self._arn = state_machine_arn
-        self.key = key
+        self.key_name = key_name
         self.first_wait_s = first_wait_s
 
     @cached_property
@@ -34,15 +34,15 @@ class PollingMachine:
         config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2})
         return boto3.client("stepfunctions", config=config)
 
-    def start(
-        self, payment_request_id: str, polling_round: int, wait_s: int | None = None, heard: str | None = None
-    ) -> bool:
-        """Have the order polled, first after `wait_s` or the schedule's first wait; the first look notes what was
-        `heard` before. True: it is, by this start or by an earlier one of the same round. False: the round's name is
-        taken, by an execution that has ended or has another input. Raises PollingFault.
+    def start(self, key: str, polling_round: int, wait_s: int | None = None, heard: str | None = None) -> bool:
+        """Have the row of this key polled, first after `wait_s` or the schedule's first wait.
+
+        The first look notes what was `heard` before. True: it is polled, by this start or by an earlier one of the same
+        round. False: the round's name is taken, by an execution that has ended or has another input. Raises
+        PollingFault.
         """
         message = {
-            self.key: payment_request_id,
+            self.key_name: key,
             "round": polling_round,
             "inquiry": 0,
             "waitSeconds": self.first_wait_s if wait_s is None else wait_s,
@@ -52,7 +52,7 @@ class PollingMachine:
         try:
             self._client.start_execution(
                 stateMachineArn=self._arn,
-                name=execution_name(payment_request_id, polling_round),
+                name=execution_name(key, polling_round),
                 input=json.dumps(message),
             )
         except self._client.exceptions.ExecutionAlreadyExists:
@@ -61,9 +61,9 @@ class PollingMachine:
             raise _fault(error) from error
         return True
 
-    def is_running(self, payment_request_id: str, polling_round: int) -> bool:
+    def is_running(self, key: str, polling_round: int) -> bool:
         """Whether that round's execution, which exists, has not ended. Raises PollingFault."""
-        name = execution_name(payment_request_id, polling_round)
+        name = execution_name(key, polling_round)
         arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{name}"
         try:
             return bool(self._client.describe_execution(executionArn=arn)["status"] == "RUNNING")
