@@ -13,13 +13,13 @@ from autodebit.agreement.agreement import Agreement
 from autodebit.agreement.agreement import Status as AgreementStatus
 from autodebit.events import Acknowledgement, Told, unseen
 from autodebit.instants import utc_text
+from autodebit.payment import transitions as payment_transitions
 from autodebit.payment.advice import advice
 from autodebit.payment.closing import ABSENCES_MIN, PASSING_REFUSALS, close_time
 from autodebit.payment.order import Order, Status
-from autodebit.payment.transitions import awaits_a_person as payment_awaits_a_person
+from autodebit.refund import transitions as refund_transitions
 from autodebit.refund.refund import Refund, refund_document
 from autodebit.refund.refund import Status as RefundStatus
-from autodebit.refund.transitions import CONTRADICTED, UNRESOLVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +188,9 @@ def _debited_by(order: Order) -> str:
 
 def awaits_a_person(row: Order | Refund) -> bool:
     """Whether something is told of the row that a person has to look at, and that nobody has acknowledged."""
-    if isinstance(row, Order):
-        return payment_awaits_a_person(row)
+    of = payment_transitions if isinstance(row, Order) else refund_transitions
     kinds = unseen(row.told, row.acknowledged)
-    return CONTRADICTED in kinds or (UNRESOLVED in kinds and row.is_init)
+    return of.CONTRADICTED in kinds or (of.UNRESOLVED in kinds and row.is_init)
 
 
 def last_heard(row: Order | Refund) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autodebit.agreement.agreement_table import AgreementTable
-from autodebit.agreement.answers import id_of, revoked
+from autodebit.agreement.answers import named_agreement, revoked
 from autodebit.agreement.revoke import Revoker
 from autodebit.api import Answer, Event, answers_problems
 from autodebit.polling_machine import PollingMachine
@@ -19,7 +19,6 @@ revoker = Revoker(AgreementTable(), PollingMachine(os.environ["AGREEMENT_STATE_M
 @answers_problems
 def handler(event: Event, context: Any) -> Answer:
     """202 and the agreement once its revocation is noted, 200 if it is over; problems as in `autodebit.errors`."""
-    agreement_id = id_of(event)
-    logger.append_keys(agreementId=agreement_id)
+    agreement_id = named_agreement(event)
     agreement = revoker.revoke(agreement_id, datetime.now(UTC))
     return revoked(agreement, f"{event['stageVariables']['publicBaseUrl']}/agreements/{agreement_id}")

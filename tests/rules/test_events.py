@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from autodebit.events import Acknowledgement, Event, Told, events, replay, shown_json
 from autodebit.payment.order import Order, Status, Witness, order_document
-from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS, UNRESOLVED, awaits_a_person
+from autodebit.payment.transitions import CONTRADICTED, TOLD, TRANSITIONS, UNRESOLVED
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.story import awaits_a_person
 from tests.kit.samples import ID, NOW, PAYMENT_ID, order
 
 LATER = NOW + timedelta(seconds=3)

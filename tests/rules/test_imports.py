@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "repeat": ("errors", "telemetry", "alipay"),
     "contradiction": ("telemetry", "rows"),
     "settle": ("telemetry", "alipay", "rows", "contradiction"),
-    "sweep": ("errors", "telemetry", *LOOKS, "rows", "payment.order_table"),
+    "sweep": ("errors", "telemetry", *LOOKS, "rows"),
     # The capabilities
     "payment": (
         *EDGE,
@@ -81,11 +81,11 @@ NOT_PURE = {
     ),
     *("rows.days", "rows.attention", "rows.guard", "rows.settling", "rows.table"),
     *("alipay.credentials", "alipay.gateway", "alipay.secret", "alipay.transport"),
-    *("agreement.agreement_table", "agreement.answers", "agreement.debit", "agreement.link", "agreement.look"),
-    *("agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.keep_tokens", "agreement.kms"),
-    *("agreement.token_digest", "agreement.vault"),
-    *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.crossing", "payment.initiate"),
-    *("payment.inquire", "payment.order_table", "payment.receive"),
+    *("agreement.agreement_table", "agreement.answers", "agreement.calls", "agreement.debit", "agreement.link"),
+    *("agreement.look", "agreement.receive", "agreement.refresh", "agreement.revoke", "agreement.keep_tokens"),
+    *("agreement.kms", "agreement.token_digest", "agreement.vault"),
+    *("payment.answers", "payment.cancel", "payment.cancel_call", "payment.count_init", "payment.crossing"),
+    *("payment.initiate", "payment.inquire", "payment.order_table", "payment.receive"),
     *("rows.told", "rows.transaction", "rows.watch"),
     *(
         "refund.adopt",

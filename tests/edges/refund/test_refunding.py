@@ -311,7 +311,7 @@ def test_what_never_left_makes_room_for_a_refund_that_needs_its_amount(
     assert released.args == ("refund",)
     said = dict(released.kwargs)
     assert said.pop("seconds") > 0
-    assert said == {"status": "FAIL", "settled_by": "refund", "keys": first.log_keys}
+    assert said == {"status": "FAIL", "settled_by": "refund", "keys": {**first.log_keys, "resultCode": None}}
     assert [told.kind for told in first.told] == ["RefundFailed"]
     assert second.is_init  # there was room enough
     assert world.left() == (300, 990)

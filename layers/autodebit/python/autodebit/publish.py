@@ -130,7 +130,7 @@ class Publisher:
         """Put them in rounds until none is left, each one left is to blame, or time is up; what is left."""
         wait_s, most = 0.1, BATCH_MAX
         while pending and more():
-            pending = self._round(pending, most, more)
+            pending = self._pass(pending, most, more)
             if all(one.to_blame for one in pending):
                 break
             most = 1  # one that is never taken must not take others with it
@@ -138,7 +138,7 @@ class Publisher:
             wait_s = min(wait_s * 3, PAUSE_MAX_S)
         return pending
 
-    def _round(self, pending: list[_Pending], most: int, more: Callable[[], bool]) -> list[_Pending]:
+    def _pass(self, pending: list[_Pending], most: int, more: Callable[[], bool]) -> list[_Pending]:
         left: list[_Pending] = []
         waiting = iter(pending)
         for batch in batches([one.event for one in pending], most):

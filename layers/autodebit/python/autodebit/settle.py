@@ -48,7 +48,7 @@ def settle[Row: Settleable, Witness: StrEnum](
     if row.is_init:
         written = table.settle(row, reading, witness, at)
         if written.won:
-            _settled(written.row)
+            report_settled(written.row)
             return written.row
         row = written.row
     if row.disputes(reading):
@@ -61,7 +61,8 @@ def said_by(witness: StrEnum, final: Final[Any]) -> str:
     return f"{witness} {final.status} {final.transaction_id or ''}".rstrip()
 
 
-def _settled(row: Settleable) -> None:
+def report_settled(row: Settleable) -> None:
+    """Count and log that a row got its result. Raises ValueError if it has none."""
     if row.settled_by is None or row.settled_at is None:
         raise ValueError("the row is not settled")
     telemetry.settled(

@@ -1,4 +1,4 @@
-"""The answers that show an agreement."""
+"""Which agreement a request names, and the answers that show one."""
 
 from datetime import UTC, datetime
 
@@ -6,13 +6,15 @@ from autodebit.agreement.agreement import Agreement, Status, agreement_document
 from autodebit.agreement.fields import AGREEMENT_ID
 from autodebit.api import RETRY_AFTER_S, Answer, Event, answer
 from autodebit.errors import AgreementNotFound
+from autodebit.telemetry import logger
 
 
-def id_of(event: Event) -> str:
+def named_agreement(event: Event) -> str:
     """The agreementId in the path. Raises AgreementNotFound: what cannot be an id has no agreement."""
     agreement_id = (event.get("pathParameters") or {}).get("agreementId") or ""
     if not AGREEMENT_ID.fullmatch(agreement_id):
         raise AgreementNotFound
+    logger.append_keys(agreementId=agreement_id)
     return str(agreement_id)
 
 

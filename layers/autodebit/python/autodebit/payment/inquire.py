@@ -121,7 +121,7 @@ class Inquirer:
         now = _now()
         order = settle_unless_crossed(self._table, order, reading, Witness.INQUIRY, now)
         if isinstance(reading, Final) and reading.status is order.status is Status.SUCCESS:
-            self._tell(order, answer, now)
+            self._hand_on(order, answer, now)
         if not order.is_init or order.polling_round > polling_round:
             return order, now
         absent, absent_at = absences(order, reading, asked_at, now)
@@ -145,7 +145,7 @@ class Inquirer:
             return Undecided(f"inquiry without answer: {error.reason}"), {}
         return read_inquiry(order, answer), answer
 
-    def _tell(self, order: Order, answer: dict[str, Any], now: datetime) -> None:
+    def _hand_on(self, order: Order, answer: dict[str, Any], now: datetime) -> None:
         """Hand the answer on. If that fails, another one or a report tells what it told besides the payment."""
         try:
             self._listener(order, answer, now)

@@ -1,7 +1,6 @@
 """Which status an order may leave for which, by whose word, and under which conditions."""
 
-from autodebit.events import unseen
-from autodebit.payment.order import Order, Status, Witness
+from autodebit.payment.order import Status, Witness
 
 TRANSITIONS: dict[tuple[Status, Status], frozenset[Witness]] = {
     (Status.INIT, Status.SUCCESS): frozenset({Witness.PAY, Witness.NOTIFY, Witness.INQUIRY}),
@@ -29,9 +28,3 @@ CROSSED_BY_CANCEL = frozenset({Status.SUCCESS})
 
 ASKED_AFRESH = frozenset({Witness.INQUIRY})
 """Witnesses that say how the payment is now. What the others say may have been sent before a cancel, and be late."""
-
-
-def awaits_a_person(order: Order) -> bool:
-    """Whether something is told of the order that a person has to look at, and that nobody has acknowledged."""
-    kinds = unseen(order.told, order.acknowledged)
-    return CONTRADICTED in kinds or (UNRESOLVED in kinds and order.is_init)

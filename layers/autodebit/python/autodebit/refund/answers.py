@@ -1,7 +1,24 @@
-"""The answers that show refunds."""
+"""Which refund a request names, and the answers that show refunds."""
 
-from autodebit.api import RETRY_AFTER_S, Answer, answer
+from urllib.parse import unquote
+
+from autodebit.api import RETRY_AFTER_S, Answer, Event, answer
+from autodebit.errors import RefundNotFound
+from autodebit.payment.order import Order
 from autodebit.refund.refund import Refund, refund_document
+from autodebit.telemetry import logger
+
+
+def named_refund(event: Event, order: Order) -> str | None:
+    """The refundRequestId in the path, None if there is none. Raises RefundNotFound if the order has no such refund."""
+    name = event["pathParameters"].get("refundRequestId")
+    if name is None:
+        return None
+    refund_request_id = unquote(name)  # API Gateway hands it on as it stands in the URL
+    if refund_request_id not in order.refunds:
+        raise RefundNotFound
+    logger.append_keys(refundRequestId=refund_request_id)
+    return refund_request_id
 
 
 def found(refund: Refund) -> Answer:

@@ -38,7 +38,7 @@ from autodebit.refund.refund_table import RefundTable
 from autodebit.refund.request import RefundRequest
 from autodebit.refund.window import window_over
 from autodebit.repeat import call_until_answered
-from autodebit.settle import settle
+from autodebit.settle import report_settled, settle
 from autodebit.telemetry import logger
 
 BUDGET_S = 21.0
@@ -140,13 +140,7 @@ class Initiator:
         """Whether its amount was given back here."""
         written = self._refunds.release(refund, now)
         if written.won:
-            telemetry.settled(
-                refund.kind,
-                status=written.row.status.value,
-                settled_by=Witness.REFUND.value,
-                seconds=(now - refund.attempted_at).total_seconds(),
-                keys=written.row.log_keys,
-            )
+            report_settled(written.row)
         return written.won
 
     def _payment_id(self, order: Order, deadline: float) -> str:

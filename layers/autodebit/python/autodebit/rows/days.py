@@ -1,7 +1,7 @@
 """The days: a sparse index of the rows that have their result, by its day, so that a day is read without a scan.
 
-`settledDay` is written with the settlement, and never changes. Its day is Alipay's, 00:00:00 to 23:59:59 UTC+8, by
-Alipay's own time of the transaction where it told one: the report files go by that.
+`settledDay` is written by the write that settles, and never changes. Its day is Alipay's, 00:00:00 to 23:59:59 UTC+8,
+by Alipay's own time of the transaction where it told one: the report files go by that.
 """
 
 from collections.abc import Iterator

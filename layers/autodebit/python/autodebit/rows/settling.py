@@ -197,7 +197,7 @@ class SettlingRows[Row: SettlingRow]:
         )
 
     def waiting_for_a_person(self) -> Iterator[str]:
-        """The keys of the rows that a person may have to look at; of their kind of row its transitions tell."""
+        """The keys of the rows of which something was told that nobody has acknowledged."""
         return waiting(self._model.attention, self._key)
 
     def overdue(self, now: datetime, shards: Iterable[int] = range(WATCH_SHARDS)) -> Iterator[Overdue]:
