@@ -4,11 +4,13 @@ It returns how long the machine waits. The rules are in `autodebit.agreement.loo
 """
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from autodebit.agreement.agreement_table import TABLE_NAME, AgreementTable
 from autodebit.agreement.kms import Kms, SharedKey
 from autodebit.agreement.look import Looker
+from autodebit.agreement.schedule import wait
 from autodebit.agreement.token_digest import TokenDigests
 from autodebit.agreement.vault import Vault
 from autodebit.alipay.credentials import CredentialsStore
@@ -31,7 +33,7 @@ looker = Looker(
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """The state machine's next input; without `waitSeconds` there is no further look."""
+    """The state machine's next input; without `waitSeconds` or `waitUntil` there is no further look."""
     logger.append_keys(agreementId=event["agreementId"])
     agreement, wait_s = looker.look(event["agreementId"], event["inquiry"])
     logger.info("agreement looked at", status=agreement.status.value, waitSeconds=wait_s)
@@ -40,4 +42,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "inquiry": event["inquiry"] + 1,
         "status": "INIT" if wait_s is not None or agreement.is_waiting else agreement.status.value,
     }
-    return state if wait_s is None else state | {"waitSeconds": wait_s}
+    return state if wait_s is None else state | wait(agreement, wait_s, datetime.now(UTC))

@@ -22,6 +22,7 @@ from autodebit.agreement.schedule import (
     next_exchange_wait,
     refresh_again_at,
     refresh_at,
+    wait,
 )
 
 from tests.kit.agreements import EXPIRES_AT, agreement, linked
@@ -48,6 +49,17 @@ def test_a_code_is_looked_at_often_at_first_and_until_its_minute_is_nearly_over(
     assert times[:6] == [0, 1, 3, 6, 10, 15]
     assert EXCHANGE_S <= max(times) < EXCHANGE_S + 2
     assert all(later - earlier <= 5 for earlier, later in pairwise(times))
+
+
+@pytest.mark.parametrize("fraction_s", [0, 0.001, 0.999])
+def test_the_machine_waits_for_an_instant_in_a_codes_minute_and_never_less_than_was_meant(fraction_s: float) -> None:
+    state = wait(agreement(), 5, after(fraction_s))
+    assert state.keys() == {"waitUntil"}
+    assert 5 <= (datetime.fromisoformat(state["waitUntil"]) - after(fraction_s)).total_seconds() <= 6
+
+
+def test_the_machine_waits_for_seconds_between_the_calls_of_a_revocation() -> None:
+    assert wait(linked(status=Status.UNLINKING), 5, NOW) == {"waitSeconds": 5}
 
 
 @pytest.mark.parametrize("call_s", [0, 0.1, 1, 5, 10])

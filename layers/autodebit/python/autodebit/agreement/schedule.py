@@ -7,8 +7,10 @@ import zlib
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
+from typing import Any
 
 from autodebit.agreement.agreement import Agreement, Status
+from autodebit.instants import utc_text
 
 EXCHANGE_S = 55
 """The last call of applyToken begins within this time of the authCode's arrival: the code lives a minute.
@@ -71,6 +73,16 @@ def next_exchange_wait(looks_made: int, received_at: datetime, now: datetime) ->
     if looks_made == len(EXCHANGE_WAITS):
         return max(1, ceil(left))
     return max(1, min(EXCHANGE_WAITS[looks_made], ceil(left)))
+
+
+def wait(agreement: Agreement, wait_s: int, now: datetime) -> dict[str, Any]:
+    """What the state machine reads of a wait: an instant in the minute of an authCode, else seconds.
+
+    INQUIRY_TIME_SCALE, which makes the local stack's waits short, leaves instants alone: the minute is a real one.
+    """
+    if agreement.status is Status.UNLINKING:
+        return {"waitSeconds": wait_s}
+    return {"waitUntil": utc_text(now + timedelta(seconds=wait_s + 1))}  # whole seconds, none too early
 
 
 def exchange_is_over(received_at: datetime, now: datetime) -> bool:
