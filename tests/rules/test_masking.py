@@ -54,6 +54,29 @@ def test_a_token_may_begin_and_end_with_other_characters_than_letters_and_digits
     assert masked(sentence.format(token), stored.is_token) == sentence.format("***")
 
 
+@pytest.mark.parametrize("token", ["tok_test_1234", "c2VjcmV0LXRva2Vu=="])
+@pytest.mark.parametrize(
+    "sentence",
+    ["accessToken%3D{}%26x", "no%20{}%20here", "%22{}%22", "%e4%bb%a4%e7%89%8c{}%20x", 'x\\"{}\\"', "x\\{}\\x", "\\{}"],
+)
+def test_a_token_is_removed_between_what_was_escaped_for_a_url_or_json(token: str, sentence: str) -> None:
+    stored = order(token_digest=digest(ID, token))
+    for spelling in (token, quote(token, safe="")):
+        found = masked(sentence.format(spelling), stored.is_token)
+        assert found.replace("\\***", "***") == sentence.format("***").replace("\\***", "***")
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "a-", "[a", "[.a", "a.[-]", "%2", "a%", "%61-", "a'", "\\", "\\a", "令a"], ids=lambda piece: piece
+)
+def test_no_message_has_many_pieces_to_look_at(piece: str) -> None:
+    """Each costs a keyed digest, some microseconds."""
+    asked: list[str] = []
+    masked((piece * 256)[:256], lambda text: bool(asked.append(text)))  # type: ignore[func-returns-value]
+    assert len(asked) < 12_500
+    assert all(len(text) <= 128 for text in asked)
+
+
 def test_a_token_that_is_quoted_twice_is_removed_twice() -> None:
     stored = order(token_digest=digest(ID, "tok_test_1234"))
     assert masked("tok_test_1234 is not tok_test_1234", stored.is_token) == "*** is not ***"

@@ -55,6 +55,7 @@ LENGTHS: dict[str, int] = {
     "order.merchant.merchantDisplayName": 64,
     **{f"order.merchant.merchantAddress.{name}": length for name, length in ADDRESS_LENGTHS.items()},
     **{f"order.env.{name}": length for name, length in ENV_LENGTHS.items()},
+    **{f"env.{name}": length for name, length in ENV_LENGTHS.items()},
     "creditPayPlan.installmentNum": 8,
     "appId": 32,
     "merchantRegion": 2,

@@ -7,18 +7,23 @@ What looks like some token is masked last of all.
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from autodebit.alipay.strict_json import text_at
 
 MASK = "***"
 
-_BOUNDARY = re.compile(
+_CHARACTER = re.compile(r"\\*(?:%([0-9A-Fa-f]{2})|([^\\]))", re.DOTALL)
+"""A character as it was before it was put into a URL or into JSON."""
+
+_BEGIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z0-9])|(?<![!-~])(?=[!-~])|(?<=[\]\[()'\"])(?![\]\[()'\"])")
+"""Where letters and digits begin, or a word, or what is quoted: a token begins at such a place."""
+
+_END = re.compile(
     r"(?<=[A-Za-z0-9])(?![A-Za-z0-9])|(?<![A-Za-z0-9])(?=[A-Za-z0-9])"
-    r"|(?<=[!-~])(?![!-~])|(?<![!-~])(?=[!-~])|(?=[\]\[()'\"])|(?<=[\]\[()'\"])"
+    r"|(?<=[!-~])(?![!-~])|(?<![\]\[()'\"])(?=[\]\[()'\"])"
 )
-"""Where letters and digits begin or end, or a word, or a quotation: a token begins and ends at such a place, and may
-have others inside."""
+"""Where a token ends, which may touch another one."""
 
 TOKEN_CHARACTERS_MAX = 128
 
@@ -43,20 +48,19 @@ def kept(message: str | None, is_token: Callable[[str], bool]) -> str | None:
 
 def masked(message: str, is_token: Callable[[str], bool]) -> str:
     """The message without the token that `is_token` knows, and without what looks like another."""
-    edges = [place.start() for place in _BOUNDARY.finditer(message)]
-    start = 0
+    characters = list(_CHARACTER.finditer(message))
+    plain = "".join(chr(int(one[1], 16)) if one[1] else one[2] for one in characters)
+    escaped = {place for place, one in enumerate(characters) if len(one[0]) > 1}  # it may stand between two words
+    begins = {place.start() for place in _BEGIN.finditer(plain)} | escaped
+    ends = {place.start() for place in _END.finditer(plain)} | escaped | {place + 1 for place in escaped}
+    start = done = 0
     pieces: list[str] = []
-    while edges:
-        begin = edges.pop(0)
-        ends = [end for end in edges if end - begin <= 3 * TOKEN_CHARACTERS_MAX]
-        end = next((end for end in reversed(ends) if is_token(_plain(message[begin:end]))), None)
+    for begin in sorted(begins):
+        if begin < done:
+            continue
+        longest_first = (end for end in range(begin + TOKEN_CHARACTERS_MAX, begin, -1) if end in ends)
+        end = next((end for end in longest_first if is_token(plain[begin:end])), None)
         if end is not None:
-            pieces += [message[start:begin], MASK]
-            start = end
-            edges = [edge for edge in edges if edge >= end]
+            pieces += [message[start : characters[begin].start()], MASK]
+            start, done = characters[end - 1].end(), end
     return _SHAPE.sub(MASK, "".join([*pieces, message[start:]]))
-
-
-def _plain(piece: str) -> str:
-    """A piece of a message as it was before it was put into a URL or into JSON."""
-    return unquote(piece).replace("\\", "")
