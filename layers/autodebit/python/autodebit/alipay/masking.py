@@ -13,7 +13,7 @@ from autodebit.alipay.strict_json import text_at
 
 MASK = "***"
 
-_CHARACTER = re.compile(r"\\*(?:%([0-9A-Fa-f]{2})|([^\\]))", re.DOTALL)
+_CHARACTER = re.compile(r"\\*(?:%([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 """A character as it was before it was put into a URL or into JSON."""
 
 _BEGIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z0-9])|(?<![!-~])(?=[!-~])|(?<=[\]\[()'\"])(?![\]\[()'\"])")
