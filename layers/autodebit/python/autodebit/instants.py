@@ -8,6 +8,11 @@ def utc_text(instant: datetime, timespec: str = "seconds") -> str:
     return instant.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def whole_second_text(instant: datetime) -> str:
+    """The first whole second that is not before an instant, as `utc_text` has it: what the state machine waits for."""
+    return utc_text(instant + timedelta(seconds=1) - timedelta(microseconds=1))
+
+
 TOLD_YEARS = range(1970, 9000)
 """Years of instants that are believed: in them a zone or some years more or less never leave the calendar."""
 

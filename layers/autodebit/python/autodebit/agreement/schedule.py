@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from autodebit.agreement.agreement import Agreement, Status
-from autodebit.instants import utc_text
+from autodebit.instants import whole_second_text
 
 EXCHANGE_S = 55
 """The last call of applyToken begins within this time of the authCode's arrival: the code lives a minute.
@@ -82,7 +82,7 @@ def wait(agreement: Agreement, wait_s: int, now: datetime) -> dict[str, Any]:
     """
     if agreement.status is Status.UNLINKING:
         return {"waitSeconds": wait_s}
-    return {"waitUntil": utc_text(now + timedelta(seconds=wait_s + 1))}  # whole seconds, none too early
+    return {"waitUntil": whole_second_text(now + timedelta(seconds=wait_s))}
 
 
 def exchange_is_over(received_at: datetime, now: datetime) -> bool:

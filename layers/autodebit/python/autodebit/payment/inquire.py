@@ -6,7 +6,7 @@ https://docs.antom.com/ac/scantopay/integration_guide
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from autodebit import telemetry
 from autodebit.alipay.gateway import AlipayGateway
 from autodebit.alipay.reading import Final, Reading, Undecided
 from autodebit.errors import GatewayError, TableFault
-from autodebit.instants import utc_text
+from autodebit.instants import whole_second_text
 from autodebit.payment.cancel_call import CancelCall
 from autodebit.payment.closing import (
     CANCEL_EVERY_S,
@@ -187,8 +187,7 @@ def _is_superseded(order: Order, polling_round: int) -> bool:
 def _wait(following: NextLook) -> dict[str, Any]:
     """The next look as the state machine's input has it."""
     if following.at is not None:
-        # A whole second, and not an earlier one.
-        return {"waitUntil": utc_text(following.at + timedelta(seconds=1) - timedelta(microseconds=1))}
+        return {"waitUntil": whole_second_text(following.at)}
     return {} if following.wait_s is None else {"waitSeconds": following.wait_s}
 
 
